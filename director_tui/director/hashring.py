@@ -1,0 +1,220 @@
+"""Where users go: Dovecot's placement of user hashes on backends, computed here.
+
+Sources: ``mail_user_hash()`` in lib-mail/mail-user-hash.c and ``mail_host_get_by_hash()`` in director/mail-host.c, the
+same in 2.2.36 to 2.3.21. Dovecot 2.3 always uses consistent hashing, 2.2 only with ``director_consistent_hashing``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director.model import ip_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from director_tui.director.model import Backend
+
+HASH_SPACE: Final = 1 << 32
+"""User hashes and points are numbers from 0 to this, exclusive."""
+
+
+def user_hash(user: str, username_hash: str = "%Lu") -> int:
+    """The hash by which a director knows this user.
+
+    ``username_hash`` is the setting ``director_username_hash``; ``%u``, ``%n`` and ``%d`` with the modifiers ``L`` and
+    ``U`` are understood, and ``%%``. Raises ValueError for any other form: ask the ring then (``director map -u``).
+    """
+    name = _expand(username_hash, user).encode("utf-8", "surrogateescape")
+    return _first_32_bits(name) or 1
+
+
+class HashRing:
+    """Which backend each user hash of one tag leads to.
+
+    Built from that tag's backends as they are, or as they would be after a change. Only usable ones take part; the
+    order in which they are given plays no role.
+    """
+
+    def __init__(self, backends: Iterable[Backend], *, consistent: bool = True) -> None:
+        usable = sorted((backend for backend in backends if backend.usable), key=lambda backend: ip_order(backend.ip))
+        self.ips: Final = tuple(backend.ip for backend in usable)
+        self._vhosts = tuple(backend.vhosts for backend in usable)
+        self._consistent = consistent
+        self._points, self._owners = _points_of(self.ips, self._vhosts) if consistent else (array("Q"), array("L"))
+        self._repeated = 0 if consistent else sum(self._vhosts)
+
+    def backend_of(self, hash_: int) -> str | None:
+        """The IP of the backend that this user hash leads to, None if the tag has no usable backend."""
+        if not self.ips:
+            return None
+        if self._consistent:
+            return self.ips[self._owners[bisect_left(self._points, hash_) % len(self._points)]]
+        place = hash_ % self._repeated
+        for ip, vhosts in zip(self.ips, self._vhosts, strict=True):
+            if place < vhosts:
+                return ip
+            place -= vhosts
+        raise AssertionError("a remainder is smaller than its divisor")
+
+    def shares(self) -> dict[str, float]:
+        """The fraction of the hash space, 0…1, that leads to each usable backend; they add up to 1."""
+        if not self._consistent:
+            return {ip: vhosts / self._repeated for ip, vhosts in zip(self.ips, self._vhosts, strict=True)}
+        return {ip: width / HASH_SPACE for ip, width in self._widths().items()}
+
+    def arcs(self) -> Iterable[tuple[int, str]]:
+        """The hash space cut into arcs, ascending: the last hash of each, and the backend that it leads to.
+
+        Only for consistent hashing; raises ValueError otherwise, because there neighbouring hashes go apart.
+        """
+        if not self._consistent:
+            raise ValueError("without consistent hashing the hash space has no arcs")
+        for point, owner in zip(self._points, self._owners, strict=True):
+            yield point, self.ips[owner]
+        if self.ips and self._points[-1] < HASH_SPACE - 1:
+            yield HASH_SPACE - 1, self.ips[self._owners[0]]
+
+    def _by_remainder(self, modulus: int) -> list[Counter[str]]:
+        """How many places each backend has at each remainder; only without consistent hashing."""
+        counts: list[Counter[str]] = [Counter() for _ in range(modulus)]
+        place = 0
+        for ip, vhosts in zip(self.ips, self._vhosts, strict=True):
+            for _ in range(vhosts):
+                counts[place % modulus][ip] += 1
+                place += 1
+        return counts
+
+    def _widths(self) -> dict[str, int]:
+        widths = dict.fromkeys(self.ips, 0)
+        begin = 0
+        for last, ip in self.arcs():
+            widths[ip] += last + 1 - begin
+            begin = last + 1
+        return widths
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A part of the hash space, 0…1, that leads to another backend after a change; None: to no backend."""
+
+    before: str | None
+    after: str | None
+    share: float
+
+
+def predicted_moves(before: HashRing, after: HashRing) -> tuple[Move, ...]:
+    """What part of a tag's hash space changes its backend, from where to where, the largest first.
+
+    Both rings have to be of the same kind, consistent or not.
+    """
+    parts: dict[tuple[str | None, str | None], float] = {}
+    for share, old, new in _overlay(before, after):
+        if old != new:
+            parts[old, new] = parts.get((old, new), 0.0) + share
+    moves = (Move(old, new, share) for (old, new), share in parts.items())
+    return tuple(sorted(moves, key=lambda move: (-move.share, move.before or "", move.after or "")))
+
+
+def rings_by_tag(backends: Iterable[Backend], *, consistent: bool = True) -> dict[str, HashRing]:
+    """One hash ring for each tag: users of one tag never go to a backend of another."""
+    by_tag: dict[str, list[Backend]] = {}
+    for backend in backends:
+        by_tag.setdefault(backend.tag, []).append(backend)
+    return {tag: HashRing(members, consistent=consistent) for tag, members in by_tag.items()}
+
+
+def shares(backends: Iterable[Backend], *, consistent: bool = True) -> dict[str, float]:
+    """Each backend's exact share, 0…1, of its own tag's hash space, by IP; 0 for those that take no new users."""
+    listed = tuple(backends)
+    result = dict.fromkeys((backend.ip for backend in listed), 0.0)
+    for ring in rings_by_tag(listed, consistent=consistent).values():
+        result.update(ring.shares())
+    return result
+
+
+def _first_32_bits(data: bytes) -> int:
+    return int.from_bytes(hashlib.md5(data, usedforsecurity=False).digest()[:4], "big")
+
+
+@lru_cache(maxsize=8192)
+def _points(ip: str, vhosts: int) -> array[int]:
+    """The points of one backend, in no order. MD5 of the IP as text, a dash, and the number of the vhost."""
+    prefix = hashlib.md5(f"{ip}-".encode(), usedforsecurity=False)
+    points = array("Q")
+    for number in range(vhosts):
+        digest = prefix.copy()
+        digest.update(b"%d" % number)
+        points.append(int.from_bytes(digest.digest()[:4], "big"))
+    return points
+
+
+@lru_cache(maxsize=64)
+def _points_of(ips: tuple[str, ...], vhosts: tuple[int, ...]) -> tuple[array[int], array[int]]:
+    """All points of a tag, ascending, and the index of the backend that owns each.
+
+    Where two points are equal the director keeps both, in the order of the IPs, and takes either.
+    """
+    keyed = [
+        point << 16 | index
+        for index, (ip, count) in enumerate(zip(ips, vhosts, strict=True))
+        for point in _points(ip, count)
+    ]
+    keyed.sort()
+    return array("Q", (key >> 16 for key in keyed)), array("L", (key & 0xFFFF for key in keyed))
+
+
+def _overlay(before: HashRing, after: HashRing) -> Iterable[tuple[float, str | None, str | None]]:
+    """Pieces of the hash space with their backend before and after; the shares add up to 1."""
+    if not before.ips or not after.ips:
+        for ip, share in before.shares().items() if before.ips else ():
+            yield share, ip, None
+        for ip, share in after.shares().items() if after.ips else ():
+            yield share, None, ip
+        return
+    if before._consistent and after._consistent:
+        ends = sorted({last for ring in (before, after) for last, _ in ring.arcs()})
+        begin = 0
+        for last in ends:
+            yield (last + 1 - begin) / HASH_SPACE, before.backend_of(last), after.backend_of(last)
+            begin = last + 1
+        return
+    # A hash stands at place h % m before and h % n after. Both places agree modulo gcd(m, n), and every such pair of
+    # places is equally frequent (the Chinese remainder theorem), so counting places per remainder is enough.
+    common = gcd(before._repeated, after._repeated)
+    pairs = before._repeated * after._repeated // common
+    for old_places, new_places in zip(before._by_remainder(common), after._by_remainder(common), strict=True):
+        for old, old_count in old_places.items():
+            for new, new_count in new_places.items():
+                yield old_count * new_count / pairs, old, new
+
+
+_VARIABLE = re.compile(r"%([LU]?)([und])|%(%)|%(.?)")
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
+
+
+def _expand(username_hash: str, user: str) -> str:
+    local, _, domain = user.partition("@")
+    values = {"u": user, "n": local, "d": domain}
+
+    def value(match: re.Match[str]) -> str:
+        modifier, variable, percent, _ = match.groups()
+        if percent:
+            return "%"
+        if not variable:
+            raise ValueError(f"director_username_hash = {username_hash}: only the ring itself can compute this form")
+        text = values[variable]
+        # Dovecot folds ASCII only, whatever the locale.
+        return text.translate(_LOWER if modifier == "L" else _UPPER) if modifier else text
+
+    return _VARIABLE.sub(value, username_hash)

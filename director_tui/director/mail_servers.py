@@ -1,0 +1,115 @@
+"""The setting ``director_mail_servers``: what the ring would start with, against what it runs with.
+
+Read by Dovecot's own rules (``mail_hosts_parse_and_add`` in mail-host.c): entries are separated by spaces and nothing
+else, an entry is ``ADDRESS[@TAG]``, and an address may be a range whose ends lie in one /24 (IPv4) or /112 (IPv6).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director.model import State
+from director_tui.director.parse import canonical_ip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from director_tui.director.model import Backend
+
+CONFIGURED_VHOSTS: Final = 100
+"""The vhost count of every backend that comes from the configuration (``VHOST_MULTIPLIER``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailServers:
+    """What ``director_mail_servers`` names.
+
+    ``ips`` has the tag of each IP; the first wins when an IP stands there twice, as it does in the director, and
+    ``repeated`` lists those. ``names`` are host names: the director resolved them when it started, so their addresses
+    can't be told from here. ``invalid`` are entries with which a director refuses to start.
+    """
+
+    ips: dict[str, str]
+    names: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    invalid: tuple[str, ...] = ()
+
+
+def parse_mail_servers(value: str) -> MailServers:
+    """Read the text of ``director_mail_servers``; never raises, what is wrong with it is in the result."""
+    ips: dict[str, str] = {}
+    names: list[str] = []
+    repeated: list[str] = []
+    invalid: list[str] = []
+    for entry in filter(None, value.split(" ")):
+        address, _, tag = entry.partition("@")
+        listed = _addresses(address)
+        if listed is None:
+            invalid.append(entry)
+        elif not listed:
+            names.append(entry)
+        for ip in listed or ():
+            if ip in ips:
+                repeated.append(ip)
+            else:
+                ips[ip] = tag
+    return MailServers(ips, tuple(names), tuple(dict.fromkeys(repeated)), tuple(invalid))
+
+
+def run_time_only(backends: Iterable[Backend], configured: MailServers) -> tuple[str, ...]:
+    """What a restart of the whole ring would lose, one short sentence for each difference.
+
+    Where the configuration has host names, a backend that is not listed by IP may be one of them and is not counted.
+    """
+    running = {backend.ip: backend for backend in backends}
+    differences: list[str] = []
+    for ip, backend in running.items():
+        tag = configured.ips.get(ip)
+        if tag is None:
+            if not configured.names:
+                differences.append(f"{ip} is not in director_mail_servers")
+            continue
+        if tag != backend.tag:
+            differences.append(f"{ip} has {_tag(backend.tag)}, in director_mail_servers {_tag(tag)}")
+        if backend.vhosts != CONFIGURED_VHOSTS:
+            differences.append(f"{ip} has vhost count {backend.vhosts}, a restart gives it {CONFIGURED_VHOSTS}")
+        if backend.state is State.DOWN:
+            differences.append(f"{ip} is down, a restart brings it up")
+    differences.extend(f"{ip} is in director_mail_servers only" for ip in configured.ips if ip not in running)
+    return tuple(differences)
+
+
+def _tag(tag: str) -> str:
+    return f"tag {tag}" if tag else "no tag"
+
+
+def _addresses(text: str) -> tuple[str, ...] | None:
+    """The IPs that an address or range stands for; none for a host name; None if a director would refuse it."""
+    first, dash, last = text.partition("-")
+    if dash:
+        try:
+            begin, end = ipaddress.ip_address(first), ipaddress.ip_address(last)
+        except ValueError:
+            pass
+        else:
+            return _range(begin, end)
+    try:
+        return (canonical_ip(text),)
+    except ValueError:
+        pass
+    if not text or any(character in text for character in ",\t:/") or text.replace(".", "").isdigit():
+        return None
+    return ()
+
+
+def _range(
+    begin: ipaddress.IPv4Address | ipaddress.IPv6Address, end: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> tuple[str, ...] | None:
+    low, high = int(begin), int(end)
+    free_bits = 8 if begin.version == 4 else 16
+    if begin.version != end.version or low > high or low >> free_bits != high >> free_bits:
+        return None
+    kind = type(begin)
+    return tuple(canonical_ip(str(kind(number))) for number in range(low, high + 1))

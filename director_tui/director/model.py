@@ -1,0 +1,261 @@
+"""The values of a ring: backends, directors, placements, and the snapshot that the screen draws.
+
+All text in these values has been cleaned by :mod:`director_tui.director.parse`; all times are in UTC.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MAX_VHOSTS = 1000
+"""The largest vhost count that a director takes (``MAX_VALID_VHOST_COUNT`` in Dovecot's mail-host.c)."""
+
+
+@lru_cache(maxsize=4096)
+def ip_order(ip: str) -> tuple[int, int]:
+    """Sort key that puts IPs in a director's own order: IPv4 first, then by number.
+
+    Raises ValueError if ``ip`` is not a literal IP address.
+    """
+    address = ipaddress.ip_address(ip)
+    return address.version, int(address)
+
+
+class State(enum.Enum):
+    """What up and down set; it says nothing about the vhost count."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Condition(enum.Enum):
+    """What a backend is doing, judged from its state, its vhost count and its users."""
+
+    SERVING = "serving"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One row of ``doveadm director status``.
+
+    ``users`` counts assigned user hashes, not sessions: an assignment outlives the last session by up to
+    ``director_user_expire``. ``state_changed`` is the last flip between up and down, None if there was none since the
+    ring was born; setting a vhost count does not touch it.
+    """
+
+    ip: str
+    tag: str
+    vhosts: int
+    state: State
+    state_changed: datetime | None
+    users: int
+
+    @property
+    def usable(self) -> bool:
+        """Whether new users of its tag can be sent here."""
+        return self.state is State.UP and self.vhosts > 0
+
+    @property
+    def condition(self) -> Condition:
+        if self.state is State.DOWN:
+            return Condition.DOWN
+        if self.vhosts:
+            return Condition.SERVING
+        return Condition.DRAINING if self.users else Condition.DRAINED
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorPeer:
+    """One row of ``doveadm director ring status``: a director as another one sees it.
+
+    ``type`` is ``self``, ``left``, ``right``, ``l+r`` (2.2 up to .33), ``in``, ``out``, ``removed`` or empty for a
+    director that is not a neighbour. Sizes are in bytes. None where the director prints ``-``. On the ``self`` row
+    ``ping_ms`` is how long its last sync took round the ring.
+    """
+
+    ip: str
+    port: int
+    type: str
+    last_failed: datetime | None
+    status: str
+    ping_ms: int | None = None
+    input: int | None = None
+    output: int | None = None
+    buffered: int | None = None
+    buffered_peak: int | None = None
+    last_read: datetime | None = None
+    last_write: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RingView:
+    """What one director says about the ring.
+
+    ``unidentified`` holds the status of each incoming connection whose director is not known yet; the director prints
+    those without an address.
+    """
+
+    peers: tuple[DirectorPeer, ...]
+    unidentified: tuple[str, ...] = ()
+
+    @property
+    def self_peer(self) -> DirectorPeer | None:
+        return next((peer for peer in self.peers if peer.type == "self"), None)
+
+    @property
+    def members(self) -> frozenset[tuple[str, int]]:
+        """Address and port of every director that belongs to the ring, whether it is there or not."""
+        return frozenset((peer.ip, peer.port) for peer in self.peers if peer.type != "removed")
+
+    @property
+    def connected(self) -> frozenset[tuple[str, int]]:
+        """The directors that this one knows to take part: itself, its neighbours, and the others while it is synced.
+
+        A director prints nothing about one that is not its neighbour, be it healthy or gone. So those count only when
+        there are at least two of them: with three members or fewer everybody alive is a neighbour.
+        """
+        near = {
+            (peer.ip, peer.port)
+            for peer in self.peers
+            if peer.type == "self" or (peer.type in _NEIGHBOURS and peer.status.endswith("synced"))
+        }
+        others = {(peer.ip, peer.port) for peer in self.peers if peer.type == ""} - near
+        if len(self.members) >= 4 and self.synced and not self.alone:
+            return frozenset(near | others)
+        return frozenset(near)
+
+    @property
+    def synced(self) -> bool:
+        """Whether this director calls itself synced (2.2 up to .33 leaves out the word ring)."""
+        own = self.self_peer
+        return own is not None and own.status in {"ring synced", "synced"}
+
+    @property
+    def alone(self) -> bool:
+        """Whether this director has no neighbour although the ring has other members: a split ring."""
+        return len(self.members) > 1 and not any(peer.type in _NEIGHBOURS for peer in self.peers)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether this director is synced, has both its neighbours, and nothing is being negotiated."""
+        if not self.synced or self.alone or self.unidentified:
+            return False
+        links = [peer for peer in self.peers if peer.type in _LINKS]
+        return all(peer.type in _NEIGHBOURS and peer.status == "synced" for peer in links)
+
+    @property
+    def ping_ms(self) -> int | None:
+        """The slowest answer of a neighbour, in milliseconds."""
+        pings = [peer.ping_ms for peer in self.peers if peer.type in _NEIGHBOURS and peer.ping_ms is not None]
+        return max(pings, default=None)
+
+
+_NEIGHBOURS = frozenset({"left", "right", "l+r"})
+_LINKS = _NEIGHBOURS | {"in", "out"}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a user hash is, and would be, within one tag (``doveadm director status USER TAG``).
+
+    ``current`` is the backend it is assigned to until ``expires``, ``hashed`` the one that the hash ring leads to now,
+    ``initial_config`` the one that the configuration as read at start would lead to. None: assigned to none, or no
+    usable backend.
+    """
+
+    tag: str
+    current: str | None
+    expires: datetime | None
+    hashed: str | None
+    initial_config: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One row of ``doveadm director map``: a user hash assigned to a backend until it expires."""
+
+    user_hash: int
+    ip: str
+    expires: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySession:
+    """One row of ``doveadm proxy list``: a session that one director passes on to a backend."""
+
+    user: str
+    protocol: str
+    source_ip: str
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class DumpedCommand:
+    """One row of ``doveadm director dump``: a command that would rebuild, or clean, the list of backends."""
+
+    verb: str
+    ip: str
+    tag: str
+    vhosts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RingSettings:
+    """What the directors' own configuration says, read with doveconf. The defaults are Dovecot 2.3's.
+
+    ``mail_servers`` is the text of ``director_mail_servers`` as the file on disk has it now; the running ring uses what
+    it loaded when the whole ring last started.
+    """
+
+    version: tuple[int, ...] = ()
+    mail_servers: str | None = None
+    username_hash: str = "%Lu"
+    user_expire_s: float = 900.0
+    user_kick_delay_s: float = 2.0
+    max_parallel_moves: int = 100
+    consistent_hashing: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One reading of the ring from one director.
+
+    Two snapshots are equal when there is nothing new to draw: when they were taken and how long that took does not
+    count. ``ring`` is None as long as no ring status has been read. ``taken_mono_s`` is the monotonic clock.
+    """
+
+    backends: tuple[Backend, ...]
+    ring: RingView | None
+    director: str
+    taken_at: datetime = field(compare=False)
+    taken_mono_s: float = field(compare=False)
+    latency_ms: float = field(compare=False)
+
+    def backend(self, ip: str) -> Backend | None:
+        return next((backend for backend in self.backends if backend.ip == ip), None)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every tag in the order in which its first backend stands in the list."""
+        return tuple(dict.fromkeys(backend.tag for backend in self.backends))
+
+    @property
+    def users(self) -> int:
+        return sum(backend.users for backend in self.backends)
+
+    @property
+    def tags_without_backend(self) -> tuple[str, ...]:
+        """The tags whose new logins wait and then fail, because none of their backends is usable."""
+        usable = {backend.tag for backend in self.backends if backend.usable}
+        return tuple(tag for tag in self.tags if tag not in usable)
