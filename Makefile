@@ -1,0 +1,79 @@
+# Every target does all of its own set-up; a repeat costs nothing, a changed lock re-installs.
+# `make` or `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.SUFFIXES:
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Not a shell's settings and not a colleague's: the lock files alone decide what is installed.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV     := uv==0.13.9
+
+.PHONY: help demo test check lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/.runtime-ready ## the dashboard on the practice ring; ARGS='--users 5000' passes options
+	@$(BIN)/director-tui demo $(ARGS)
+
+test: $(VENV)/.dev-ready ## every test, on a real Dovecot ring too (installs Debian's dovecot and sshd where it may); ARGS= goes to pytest
+	@sh tests/ring/install-debian-packages
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev-ready ## lint, types and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+lock: ## remake requirements/*.txt; UPGRADE=--upgrade moves to the newest versions
+	@$(call need-python)
+	$(PYTHON) -m venv --clear .lock-venv
+	.lock-venv/bin/python -m pip --disable-pip-version-check --quiet install '$(UV)'
+	$(call compile,pyproject.toml requirements/build.in,requirements/runtime.txt)
+	$(call compile,pyproject.toml requirements/build.in requirements/dev.in -c requirements/runtime.txt,requirements/dev.txt)
+	rm -rf .lock-venv
+
+clean: ## remove the virtual environment, caches and build results
+	rm -rf $(VENV) .lock-venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis snapshot_report.html
+	find director_tui tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is remade whole when its lock changes, so that nothing from an older commit stays in it.
+# The dev lock contains the runtime lock (it is compiled under its constraints), so dev-ready is runtime-ready as well.
+$(VENV)/.runtime: requirements/runtime.txt
+	@$(call make-venv,requirements/runtime.txt)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt
+	@$(call make-venv,requirements/dev.txt)
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/.runtime-ready: $(VENV)/.runtime pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.dev pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(VENV)/.runtime-ready $@
+
+define make-venv
+$(call need-python); \
+echo 'Setting up $(VENV) from $(1) ...'; \
+$(PYTHON) -m venv --clear $(VENV) && $(PIP) install --require-hashes -r $(1)
+endef
+
+define need-python
+command -v $(PYTHON) >/dev/null 2>&1 || { \
+  echo 'director-tui needs Python 3.11 or newer, and there is no $(PYTHON) here (Debian: apt install python3 python3-venv).' >&2; exit 1; }; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "director-tui needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo 'This Python cannot make virtual environments; on Debian: apt install python3-venv' >&2; exit 1; }
+endef
+
+define compile
+.lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command 'make lock' $(UPGRADE) $(1) -o $(2)
+endef
