@@ -1,0 +1,68 @@
+"""What all tests share: the real ring's fixtures, and that nobody overlooks when its tests didn't run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ring.fixtures import (
+    REAL_FIXTURES,
+    make_ring,
+    make_sshd,
+    missing_packages,
+    real_ring,
+    real_sshds,
+    ring_agent,
+    ring_known_hosts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["make_ring", "make_sshd", "real_ring", "real_sshds", "ring_agent", "ring_known_hosts"]
+
+_skipped = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_skipped] = []
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m deselects by the mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = missing_packages()
+    for item in items:
+        if REAL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real_ring)
+        if missing and item.get_closest_marker("real_ring"):
+            item.add_marker(pytest.mark.skip(reason=f"no real ring here: install {' '.join(missing)}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("real_ring"):
+        item.config.stash[_skipped].append(item.nodeid)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.stash[_skipped] and _in_ci() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skipped = len(config.stash[_skipped])
+    if not skipped:
+        return
+    missing = missing_packages()
+    remedy = f"install {' '.join(missing)}" if missing else "see their reasons with -rs"
+    verdict = ", and with CI=true that is a failure" if _in_ci() else ""
+    terminalreporter.write_line(f"!!! {skipped} real-ring tests SKIPPED{verdict}: {remedy}", red=True, bold=True)
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
