@@ -1,0 +1,322 @@
+"""config.toml to frozen values, strictly: whatever is not understood is an error that names file, table and key."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from director_tui.director.parse import canonical_ip, clean
+from director_tui.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULT_INTERVAL_S: Final = 2.0
+MONITORS: Final = ("none", "dovemon", "poolmon")
+METACACHE: Final = ("auto", "yes", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorConfig:
+    """How to reach one director and how its tools are called there.
+
+    ``ssh`` is ``[USER@]HOST[:PORT]`` or anything that ~/.ssh/config knows; ``doveadm`` and ``doveconf`` are words.
+    """
+
+    ssh: str
+    doveadm: tuple[str, ...] = ("doveadm",)
+    doveconf: tuple[str, ...] = ("doveconf",)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendAccess:
+    """How to reach a backend itself, for its metacache."""
+
+    ssh: str
+    via_director: bool = True
+    doveadm: tuple[str, ...] = ("doveadm",)
+    metacache: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """One ring and how this program treats it.
+
+    ``interval_s`` is the time between readings, ``capacity`` the users that a backend can carry (None: not said),
+    ``records`` the folder on the directors for stop records, ``names`` what people call the backends, by IP.
+    """
+
+    name: str
+    directors: tuple[DirectorConfig, ...]
+    interval_s: float = DEFAULT_INTERVAL_S
+    environment: str = ""
+    read_only: bool = False
+    known_hosts: Path | None = None
+    monitor: str = "none"
+    capacity: int | None = None
+    records: str = "~/.director-tui"
+    backends: BackendAccess | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All of config.toml. ``path`` is where it was read, or would have been."""
+
+    path: Path
+    clusters: Mapping[str, ClusterConfig] = field(default_factory=dict)
+    default_cluster: str | None = None
+    theme: str | None = None
+
+    def cluster(self, name: str | None = None) -> ClusterConfig:
+        """The cluster of that name, or the default one: ``default_cluster``, or the only one there is.
+
+        Raises ConfigError if there is no such cluster, naming those there are.
+        """
+        if not self.clusters:
+            raise ConfigError(
+                f"no cluster is configured in {self.path}",
+                "write one as the README shows, or name a director: director-tui -d root@dir1.example.com; "
+                "director-tui demo needs none",
+            )
+        known = ", ".join(sorted(self.clusters))
+        wanted = name or self.default_cluster or (next(iter(self.clusters)) if len(self.clusters) == 1 else None)
+        if wanted is None:
+            raise ConfigError(f"{self.path}: several clusters and no default_cluster", f"choose one with -c: {known}")
+        if wanted not in self.clusters:
+            raise ConfigError(f"{self.path} has no cluster {clean(wanted)}", f"it has: {known}")
+        return self.clusters[wanted]
+
+
+def config_path() -> Path:
+    """``$XDG_CONFIG_HOME/director-tui/config.toml``."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "director-tui" / "config.toml"
+
+
+def read_config(path: Path | None = None) -> Config:
+    """Read config.toml; without ``path`` from its usual place, where it may be missing. Raises ConfigError."""
+    place = path or config_path()
+    try:
+        text = place.read_bytes()
+    except FileNotFoundError:
+        if path is None:
+            return Config(place)
+        raise ConfigError(f"{path}: there is no such file", "check the path after --config") from None
+    except OSError as error:
+        raise ConfigError(f"{place}: can't be read: {error.strerror}", "check its owner and mode") from None
+    return parse_config(text, place)
+
+
+def parse_config(text: bytes, path: Path) -> Config:
+    """The bytes of a config.toml; ``path`` is for the error sentences. Raises ConfigError."""
+    try:
+        document = tomllib.loads(text.decode())
+    except UnicodeDecodeError as error:
+        line = text[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}: line {line} is not UTF-8", "save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {clean(str(error))}", "TOML needs quotes around texts") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    top = _Table(document, path, "")
+    top.only("default_cluster", "theme", "clusters")
+    default = top.text("default_cluster")
+    clusters = {name: _cluster(name, table) for name, table in top.tables("clusters")}
+    if default is not None and default not in clusters:
+        known = ", ".join(sorted(clusters)) or "none"
+        raise ConfigError(f"{path}: default_cluster = {_shown(default)}: there is no such cluster", f"it has: {known}")
+    return Config(path, clusters, default, top.text("theme"))
+
+
+def ad_hoc_cluster(
+    destinations: Sequence[str], doveadm: str | None = None, *, interval_s: float = DEFAULT_INTERVAL_S
+) -> ClusterConfig:
+    """A ring from the command line alone, named after its first host. Raises ConfigError."""
+    words = _words(doveadm, "--doveadm") if doveadm is not None else ("doveadm",)
+    directors = tuple(DirectorConfig(check_destination(ssh, "-d"), words, doveconf_words(words)) for ssh in destinations)
+    host = directors[0].ssh.rpartition("@")[2]
+    return ClusterConfig(re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-") or "ring", directors, interval_s)
+
+
+def check_destination(ssh: str, where: str) -> str:
+    """Refuse what can be no SSH destination, and what OpenSSH would take for an option. Raises ConfigError."""
+    host = ssh.rpartition("@")[2]
+    if not host or ssh.startswith("-") or host.startswith("-") or any(c.isspace() or not c.isprintable() for c in ssh):
+        raise ConfigError(f"{where}: {_shown(ssh)} is no SSH destination", "write [USER@]HOST[:PORT]")
+    return ssh
+
+
+def doveconf_words(doveadm: Sequence[str]) -> tuple[str, ...]:
+    """The words for doveadm with doveadm replaced by doveconf, its path kept."""
+    return tuple(re.sub(r"(^|/)doveadm$", r"\1doveconf", word) for word in doveadm)
+
+
+def _cluster(name: str, table: _Table) -> ClusterConfig:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or name in {".", ".."}:
+        raise table.wrong(None, "a cluster's name has letters, digits, dots, dashes and underscores only")
+    table.only(
+        *("directors", "doveadm", "doveconf", "interval", "environment", "read_only", "known_hosts", "monitor"),
+        *("capacity", "records", "backends", "names"),
+    )
+    doveadm = table.words("doveadm") or ("doveadm",)
+    doveconf = table.words("doveconf")
+    known_hosts = table.text("known_hosts")
+    return ClusterConfig(
+        name=name,
+        directors=_directors(table, doveadm, doveconf),
+        interval_s=table.number("interval", DEFAULT_INTERVAL_S, 0.2, 3600.0),
+        environment=table.text("environment") or "",
+        read_only=table.flag("read_only", default=False),
+        known_hosts=Path(known_hosts).expanduser() if known_hosts else None,
+        monitor=table.choice("monitor", MONITORS),
+        capacity=int(table.number("capacity", 0, 1, 2**32)) or None,
+        records=table.text("records") or "~/.director-tui",
+        backends=_backend_access(table),
+        names=_names(table),
+    )
+
+
+def _directors(
+    table: _Table, doveadm: tuple[str, ...], doveconf: tuple[str, ...] | None
+) -> tuple[DirectorConfig, ...]:
+    listed = table.value("directors")
+    if not isinstance(listed, list) or not listed:
+        raise table.wrong("directors", 'a list of SSH destinations is needed, ["root@dir1.example.com", …]')
+    directors = []
+    for number, entry in enumerate(listed, start=1):
+        own = _Table({"ssh": entry} if isinstance(entry, str) else entry, table.path, f"{table.name}.directors {number}")
+        own.only("ssh", "doveadm", "doveconf")
+        ssh = own.text("ssh")
+        if ssh is None:
+            raise own.wrong("ssh", "is needed: where to reach this director")
+        words = own.words("doveadm") or doveadm
+        config_words = own.words("doveconf") or (doveconf if words == doveadm and doveconf else doveconf_words(words))
+        destination = check_destination(ssh, f"{table.path}: [{own.name}] ssh")
+        directors.append(DirectorConfig(destination, words, config_words))
+    repeated = [director.ssh for director in directors if [other.ssh for other in directors].count(director.ssh) > 1]
+    if repeated and len({(director.ssh, director.doveadm) for director in directors}) < len(directors):
+        raise table.wrong("directors", f"{repeated[0]} stands there twice")
+    return tuple(directors)
+
+
+def _backend_access(table: _Table) -> BackendAccess | None:
+    if table.value("backends") is None:
+        return None
+    own = table.table("backends")
+    own.only("ssh", "via_director", "doveadm", "metacache")
+    ssh = own.text("ssh")
+    if ssh is None or "{ip}" not in ssh:
+        raise own.wrong("ssh", "is needed, with {ip} where the backend's IP goes")
+    return BackendAccess(
+        ssh=check_destination(ssh, f"{table.path}: [{own.name}] ssh"),
+        via_director=own.flag("via_director", default=True),
+        doveadm=own.words("doveadm") or ("doveadm",),
+        metacache=own.choice("metacache", METACACHE),
+    )
+
+
+def _names(table: _Table) -> dict[str, str]:
+    if table.value("names") is None:
+        return {}
+    own = table.table("names")
+    names = {}
+    for key in own.keys():
+        try:
+            ip = canonical_ip(key)
+        except ValueError:
+            raise own.wrong(key, "is no IP address") from None
+        names[ip] = clean(own.text(key) or "")
+    return names
+
+
+class _Table:
+    """One table of the file, with errors that say where they are."""
+
+    def __init__(self, values: object, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {clean(name)}: a table was expected, not {_shown(values)}")
+        self._values: dict[str, Any] = values
+
+    def keys(self) -> list[str]:
+        return list(self._values)
+
+    def only(self, *known: str) -> None:
+        for key in self._values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+                hint = f"do you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+                raise ConfigError(f"{self._where(key)}: unknown key", hint)
+
+    def wrong(self, key: str | None, why: str) -> ConfigError:
+        return ConfigError(f"{self._where(key)}: {why}")
+
+    def value(self, key: str) -> object:
+        return self._values.get(key)
+
+    def table(self, key: str) -> _Table:
+        return _Table(self._values.get(key, {}), self.path, f"{self.name}.{key}" if self.name else key)
+
+    def tables(self, key: str) -> list[tuple[str, _Table]]:
+        outer = self.table(key)
+        return [(name, outer.table(name)) for name in outer.keys()]
+
+    def text(self, key: str) -> str | None:
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key, f"a text in quotes was expected, not {_shown(value)}")
+        if any(not character.isprintable() for character in value):
+            raise self.wrong(key, "has a control character in it")
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self._values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"true or false was expected, not {_shown(value)}")
+        return value
+
+    def number(self, key: str, default: float, low: float, high: float) -> float:
+        value = self._values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise self.wrong(key, f"a number from {low:g} to {high:g} was expected, not {_shown(value)}")
+        return float(value)
+
+    def choice(self, key: str, choices: Sequence[str]) -> str:
+        value = self.text(key) or choices[0]
+        if value not in choices:
+            raise self.wrong(key, f"one of {', '.join(choices)} was expected, not {_shown(value)}")
+        return value
+
+    def words(self, key: str) -> tuple[str, ...] | None:
+        value = self.text(key)
+        return None if value is None else _words(value, self._where(key))
+
+    def _where(self, key: str | None) -> str:
+        table = f" [{clean(self.name)}]" if self.name else ""
+        return f"{self.path}:{table}" + (f" {clean(key)}" if key is not None else "")
+
+
+def _words(text: str, where: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {_shown(text)}: {str(error).lower()}", "quote it as a shell would") from None
+    if not words:
+        raise ConfigError(f"{where}: is empty")
+    return words
+
+
+def _shown(value: object) -> str:
+    text = clean(str(value))
+    return f"“{text[:60]}…”" if len(text) > 60 else f"“{text}”"

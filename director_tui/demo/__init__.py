@@ -1,0 +1,1 @@
+"""A ring to practise on: three simulated directors behind a real SSH server."""

@@ -1,0 +1,76 @@
+"""What changed between two readings, as values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from director_tui.director.model import Backend, RingView
+
+
+class Subject(enum.Enum):
+    """What a change is about."""
+
+    BACKEND = "backend"
+    VHOSTS = "vhosts"
+    STATE = "state"
+    TAG = "tag"
+    RING = "ring"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that became another between two readings.
+
+    ``of`` is the IP of a backend, the address of a director, or an SSH destination, as ``subject`` says. ``before`` and
+    ``after`` are values as doveadm prints them; empty for what was not there before, or is not any more.
+    """
+
+    at: datetime
+    subject: Subject
+    of: str
+    before: str
+    after: str
+
+
+def backend_changes(before: Iterable[Backend], after: Iterable[Backend], at: datetime) -> tuple[Change, ...]:
+    """Backends that came, went, or have another vhost count, state or tag, in the order of the new list.
+
+    User counts change all the time and are left out.
+    """
+    old = {backend.ip: backend for backend in before}
+    changes: list[Change] = []
+    for backend in after:
+        was = old.pop(backend.ip, None)
+        if was is None:
+            changes.append(Change(at, Subject.BACKEND, backend.ip, "", f"added with vhost count {backend.vhosts}"))
+            continue
+        if was.tag != backend.tag:
+            changes.append(Change(at, Subject.TAG, backend.ip, was.tag, backend.tag))
+        if was.vhosts != backend.vhosts:
+            changes.append(Change(at, Subject.VHOSTS, backend.ip, str(was.vhosts), str(backend.vhosts)))
+        if was.state is not backend.state:
+            changes.append(Change(at, Subject.STATE, backend.ip, was.state.value, backend.state.value))
+    changes.extend(Change(at, Subject.BACKEND, ip, "", "removed") for ip in old)
+    return tuple(changes)
+
+
+def ring_changes(before: RingView, after: RingView, at: datetime) -> tuple[Change, ...]:
+    """Directors that joined or left, and the ring as a whole becoming synced or not."""
+    changes: list[Change] = []
+    for ip, port in sorted(before.connected ^ after.connected):
+        joined = (ip, port) in after.connected
+        changes.append(Change(at, Subject.RING, f"{ip}:{port}", "", "in the ring again" if joined else "left the ring"))
+    if before.synced != after.synced:
+        changes.append(Change(at, Subject.RING, "ring", _synced(before), _synced(after)))
+    return tuple(changes)
+
+
+def _synced(view: RingView) -> str:
+    return "synced" if view.synced else "not synced"

@@ -1,0 +1,154 @@
+"""Every error of this program.
+
+::
+
+    DirectorTuiError              what failed and where, and what to do about it
+    ├── UsageError                a wrong option or argument                                  exit status 2
+    ├── ConfigError               config.toml, or the OpenSSH configuration, is not right     exit status 2
+    ├── LinkError                 a director can't be reached or talked to                    exit status 3
+    │   ├── Unreachable           no TCP connection: name, route, refused, time limit
+    │   ├── HostKeyError          never tried again by itself, never got round
+    │   │   ├── HostKeyUnknown    not in any known_hosts file; carries what a person needs to decide
+    │   │   └── HostKeyRefused    changed or revoked: no way to accept it here
+    │   ├── AuthenticationFailed  never tried again by itself
+    │   ├── ConnectionLost        the connection was there and went away
+    │   ├── NoAnswer              a time limit passed while waiting
+    │   ├── SessionRefused        connected, but sshd opens no session on it (MaxSessions)
+    │   └── RingUnreadable        none of the configured directors can be read; carries the reason for each
+    ├── DoveadmError              the command ran on the director and failed; carries status and output
+    └── MalformedOutput           the command ran, but what it printed is not what doveadm prints
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+
+class DirectorTuiError(Exception):
+    """A failure that has a sentence for the operator.
+
+    ``str(error)`` says what failed and where; ``remedy`` says what to do, and may be empty. Text from outside must be
+    cleaned before it is put into either. ``permanent`` means that trying again without a person's help is useless or
+    harmful, so nothing in this program does.
+    """
+
+    exit_status = 3
+    permanent = False
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def at(self, where: str) -> Self:
+        """This error with the place where it happened in front of its sentence."""
+        self.args = (f"{where}: {self}",)
+        return self
+
+
+class UsageError(DirectorTuiError):
+    """A wrong option or argument."""
+
+    exit_status = 2
+    permanent = True
+
+
+class ConfigError(DirectorTuiError):
+    """A configuration file that can't be used; the sentence names file, table and key."""
+
+    exit_status = 2
+    permanent = True
+
+
+class LinkError(DirectorTuiError):
+    """A director can't be reached or talked to over SSH."""
+
+
+class Unreachable(LinkError):
+    """No connection was made: unknown name, no route, refused, or nobody answered in time."""
+
+
+class HostKeyError(LinkError):
+    """The host key is not one that known_hosts vouches for."""
+
+    permanent = True
+
+
+class HostKeyUnknown(HostKeyError):
+    """The host is in no known_hosts file.
+
+    ``host`` and ``port`` are what was asked for, ``algorithm`` and ``fingerprint`` (``SHA256:…``) describe the key that
+    was offered, ``line`` is the known_hosts line that would accept it, and ``known_hosts`` the file it would go to.
+    """
+
+    def __init__(
+        self, what: str, remedy: str, *, host: str, port: int, algorithm: str, fingerprint: str, line: str, known_hosts: str
+    ) -> None:
+        super().__init__(what, remedy)
+        self.host = host
+        self.port = port
+        self.algorithm = algorithm
+        self.fingerprint = fingerprint
+        self.line = line
+        self.known_hosts = known_hosts
+
+
+class HostKeyRefused(HostKeyError):
+    """The host offers another key than known_hosts holds for it, or one that is marked as revoked."""
+
+
+class AuthenticationFailed(LinkError):
+    """The director's sshd accepted none of the keys and passwords that were tried."""
+
+    permanent = True
+
+
+class ConnectionLost(LinkError):
+    """The connection went away, perhaps in the middle of a command whose end was not seen."""
+
+
+class NoAnswer(LinkError):
+    """A time limit passed. The command may still be running there."""
+
+
+class SessionRefused(LinkError):
+    """The connection stands, but sshd opened no further session on it."""
+
+
+class RingUnreadable(LinkError):
+    """No director could be read. ``causes`` has the reason for each, by its SSH destination."""
+
+    def __init__(self, causes: Mapping[str, DirectorTuiError]) -> None:
+        if len(causes) == 1:
+            (cause,) = causes.values()
+            super().__init__(str(cause), cause.remedy)
+        else:
+            super().__init__("; ".join(dict.fromkeys(str(cause) for cause in causes.values())), _shared_remedy(causes))
+        self.causes = dict(causes)
+        self.permanent = all(cause.permanent for cause in causes.values())
+
+
+def _shared_remedy(causes: Mapping[str, DirectorTuiError]) -> str:
+    return "; ".join(dict.fromkeys(cause.remedy for cause in causes.values() if cause.remedy))
+
+
+class DoveadmError(DirectorTuiError):
+    """The command ran on the director and failed.
+
+    ``status`` is its exit status as the director's shell gave it, ``stderr`` its cleaned standard error.
+    """
+
+    def __init__(self, what: str, remedy: str = "", *, status: int, stderr: str) -> None:
+        super().__init__(what, remedy)
+        self.status = status
+        self.stderr = stderr
+
+
+class MalformedOutput(DirectorTuiError):
+    """What arrived on standard output is not what this doveadm command prints."""

@@ -1,0 +1,260 @@
+"""Polls a ring and publishes readings: the last good snapshot, the state of the link, and what changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director import doveadm
+from director_tui.director.changes import Change, Subject, backend_changes, ring_changes
+from director_tui.director.model import RingView, Snapshot
+from director_tui.errors import DirectorTuiError
+from director_tui.link.history import History
+from director_tui.link.ring import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from director_tui.director.model import Backend, RingSettings
+    from director_tui.link.ring import Ring
+
+RING_BEAT_S: Final = 10.0
+"""How often every director is asked for its own view, in seconds; the backends are read at every interval."""
+
+MIN_STALE_S: Final = 10.0
+
+
+class LinkStatus(enum.Enum):
+    CONNECTING = "connecting"
+    LIVE = "live"
+    RECONNECTING = "reconnecting"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """How it stands with reaching the ring.
+
+    ``failure`` is why the last reading failed, ``since_mono_s`` when this status began, ``retry_at_mono_s`` when the
+    next attempt is made: None if it waits for a person.
+    """
+
+    status: LinkStatus
+    director: str
+    failure: DirectorTuiError | None = None
+    since_mono_s: float = 0.0
+    retry_at_mono_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorView:
+    """What one director says: its view of the ring and of the backends, or why it said nothing."""
+
+    director: str
+    ring: RingView | None = None
+    backends: tuple[Backend, ...] = ()
+    failure: DirectorTuiError | None = None
+
+    @property
+    def identity(self) -> tuple[str, int] | None:
+        """Address and port of this director's own row, by which it is known in the ring."""
+        own = self.ring.self_peer if self.ring is not None else None
+        return (own.ip, own.port) if own is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is known after a poll. ``snapshot`` is the last good one, None before the first.
+
+    ``views`` is what every director said when they were last asked. ``settings`` is None until they could be read, and
+    ``note`` says why they couldn't. ``changes`` holds only what is new with this reading.
+    """
+
+    link: LinkState
+    snapshot: Snapshot | None = None
+    views: tuple[DirectorView, ...] = ()
+    settings: RingSettings | None = None
+    note: str = ""
+    changes: tuple[Change, ...] = field(default=(), compare=False)
+
+
+def stale_after_s(interval_s: float) -> float:
+    """The age, in seconds, from which data is called stale."""
+    return max(3 * interval_s, MIN_STALE_S)
+
+
+class Monitor:
+    """Reads a ring again and again, and hands every reading to ``publish``.
+
+    ``history`` holds the user counts of the last ten minutes; it is kept up to date before a reading is published.
+    """
+
+    def __init__(self, ring: Ring, publish: Callable[[Reading], None]) -> None:
+        self.history: Final = History()
+        self._ring = ring
+        self._publish = publish
+        self._interval_s = ring.cluster.interval_s
+        self._poll_now = asyncio.Event()
+        self._ask_now = asyncio.Event()
+        self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=time.monotonic()))
+
+    def read_now(self) -> None:
+        """Take the next reading at once, of every director, and forget that earlier attempts failed."""
+        self._ring.retry_now()
+        self._poll_now.set()
+        self._ask_now.set()
+
+    async def run(self) -> None:
+        """Publish a reading after each poll, and one more whenever something slower has arrived.
+
+        Runs until it is cancelled. A failed poll is a reading, too; a director that hangs does not hold up the others.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._every(self._interval_s, self._poll_now, self._poll), name="poll")
+            tasks.create_task(self._every(RING_BEAT_S, self._ask_now, self._ask_every_director), name="ring")
+
+    async def _every(self, interval_s: float, now: asyncio.Event, read: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            now.clear()
+            began_s = time.monotonic()
+            await read()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, interval_s - (time.monotonic() - began_s))):
+                    await now.wait()
+
+    def _put(self, reading: Reading) -> None:
+        self._reading = reading
+        self._publish(reading)
+
+    async def _poll(self) -> None:
+        try:
+            answer = await self._ring.on_one(doveadm.status())
+        except DirectorTuiError as failure:
+            self._put(self._failed(failure))
+            return
+        before = self._reading.snapshot
+        switched = before is not None and before.director != answer.director
+        ring = await self._ring_view_in_use() if switched else (before.ring if before is not None else None)
+        now_s, now = time.monotonic(), datetime.now(UTC)
+        snapshot = Snapshot(answer.value, ring, answer.director, now, now_s, answer.elapsed_s * 1000)
+        self.history.add(now_s, {backend.ip: backend.users for backend in snapshot.backends})
+        changes = (*self._link_changes(answer.director, now), *_seen(before, snapshot, switched=switched))
+        link = self._live(answer.director, now_s)
+        self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))
+        if before is None:
+            self._ask_now.set()
+
+    async def _ring_view_in_use(self) -> RingView | None:
+        """The view of the director that reading has just switched to: only its own word tells whether it is synced."""
+        self._ask_now.set()
+        try:
+            return (await self._ring.in_use.call(doveadm.ring_status())).value
+        except DirectorTuiError:
+            return None
+
+    async def _ask_every_director(self) -> None:
+        if self._reading.snapshot is None:
+            # The first table comes first; the first good poll wakes this up again.
+            return
+        rings = await self._ring.on_every(doveadm.ring_status())
+        statuses = await self._ring.on_every(doveadm.status())
+        views = tuple(_view(name, rings[name], statuses[name]) for name in rings)
+        self._ring.leave_out(foreign(views))
+        snapshot = self._reading.snapshot
+        changes: tuple[Change, ...] = ()
+        own = next((view.ring for view in views if view.director == snapshot.director), None)
+        if own is not None:
+            if snapshot.ring is not None:
+                changes = ring_changes(snapshot.ring, own, datetime.now(UTC))
+            snapshot = replace(snapshot, ring=own)
+        self._put(replace(self._reading, views=views, snapshot=snapshot, changes=changes))
+        if self._reading.settings is None and not self._reading.note:
+            await self._read_settings()
+
+    async def _read_settings(self) -> None:
+        link = self._ring.in_use
+        version: tuple[int, ...] = ()
+        # Its words may not be allowed there; what the settings say is enough to go on.
+        with contextlib.suppress(DirectorTuiError):
+            version = (await link.call(doveadm.version())).value
+        try:
+            settings = (await link.call(doveadm.settings(version))).value
+            self._put(replace(self._reading, settings=settings, changes=()))
+        except DirectorTuiError as failure:
+            note = f"the directors' settings are not known: {failure}"
+            self._put(replace(self._reading, note=note, changes=()))
+
+    def _live(self, director: str, now_s: float) -> LinkState:
+        last = self._reading.link
+        if last.status is LinkStatus.LIVE and last.director == director:
+            return last
+        return LinkState(LinkStatus.LIVE, director, since_mono_s=now_s)
+
+    def _failed(self, failure: DirectorTuiError) -> Reading:
+        last = self._reading.link
+        now_s = time.monotonic()
+        status = LinkStatus.CONNECTING if self._reading.snapshot is None else LinkStatus.RECONNECTING
+        retry_in_s = self._ring.retry_in_s
+        state = LinkState(
+            status,
+            last.director,
+            failure,
+            last.since_mono_s if last.status is status else now_s,
+            None if retry_in_s is None else now_s + max(retry_in_s, self._interval_s),
+        )
+        changes = (
+            (Change(datetime.now(UTC), Subject.LINK, last.director, "live", "no director answers"),)
+            if last.status is LinkStatus.LIVE
+            else ()
+        )
+        return replace(self._reading, link=state, changes=changes)
+
+    def _link_changes(self, director: str, now: datetime) -> tuple[Change, ...]:
+        last = self._reading
+        if last.snapshot is None or (last.link.status is LinkStatus.LIVE and last.link.director == director):
+            return ()
+        if last.link.director == director:
+            return (Change(now, Subject.LINK, director, "no director answers", "reading again"),)
+        return (Change(now, Subject.LINK, last.link.director, "", f"failed, now reading {director}"),)
+
+
+def foreign(views: tuple[DirectorView, ...]) -> tuple[str, ...]:
+    """The SSH destinations that belong to another ring than the first configured director that says anything.
+
+    Every director lists all members it was configured with, even when the ring is split, so one that is missing there
+    is no member.
+    """
+    known = [view for view in views if view.ring is not None and view.identity is not None]
+    if not known or known[0].ring is None:
+        return ()
+    members = known[0].ring.members
+    return tuple(view.director for view in known if view.identity not in members)
+
+
+def _view(
+    name: str, ring: Answer[RingView] | DirectorTuiError, status: Answer[tuple[Backend, ...]] | DirectorTuiError
+) -> DirectorView:
+    if isinstance(ring, DirectorTuiError):
+        return DirectorView(name, failure=ring)
+    if isinstance(status, DirectorTuiError):
+        return DirectorView(name, ring.value, failure=status)
+    return DirectorView(name, ring.value, status.value)
+
+
+def _seen(before: Snapshot | None, after: Snapshot, *, switched: bool) -> tuple[Change, ...]:
+    """The changes between two snapshots; after a switch only if both directors were synced.
+
+    Directors of a ring that is not synced may differ without anything having changed.
+    """
+    if before is None:
+        return ()
+    if switched and not (before.ring and before.ring.synced and after.ring and after.ring.synced):
+        return ()
+    changes = backend_changes(before.backends, after.backends, after.taken_at)
+    if before.ring is not None and after.ring is not None and not switched:
+        changes += ring_changes(before.ring, after.ring, after.taken_at)
+    return changes

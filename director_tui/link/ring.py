@@ -1,0 +1,266 @@
+"""A ring through any of its directors: one kept connection to each, and fail-over between them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from director_tui.director.doveadm import Tool
+from director_tui.director.failures import failure_of
+from director_tui.errors import DirectorTuiError, LinkError, NoAnswer, RingUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from director_tui.config import ClusterConfig, DirectorConfig
+    from director_tui.director.doveadm import Call
+    from director_tui.link.ssh import Connection, Ssh
+
+ResultT = TypeVar("ResultT")
+
+BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""How long to wait after a connection failed for the first, second … time; each is varied by up to a fifth."""
+
+HEAD_START_S: Final = 2.0
+"""How long a director that is not connected yet may take before the next one is asked as well."""
+
+MAX_ABANDONED: Final = 3
+"""Sessions given up on one connection before it is replaced: sshd keeps each one's slot until its command ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[ResultT]):
+    """What one director answered. ``stdout`` is kept for those who compare bytes; ``elapsed_s`` is the round trip."""
+
+    value: ResultT
+    director: str
+    elapsed_s: float
+    stdout: bytes
+
+
+class DirectorLink:
+    """One director as configured: its connection, made when it is first needed and again after it was lost."""
+
+    def __init__(self, config: DirectorConfig, ssh: Ssh) -> None:
+        self.config: Final = config
+        self.name: Final = config.ssh
+        self.failure: DirectorTuiError | None = None
+        self._ssh = ssh
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[Connection] | None = None
+        self._failures = 0
+        self._retry_at_s = 0.0
+        self._changing = 0
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and not self._connection.lost
+
+    @property
+    def retry_in_s(self) -> float | None:
+        """Seconds until another connection is tried; None if only a person can mend what is wrong."""
+        if self.failure is not None and self.failure.permanent:
+            return None
+        return max(0.0, self._retry_at_s - time.monotonic())
+
+    async def call(self, call: Call[ResultT]) -> Answer[ResultT]:
+        """Run one call here. Raises LinkError, DoveadmError or MalformedOutput, with this director's name in it."""
+        connection = await asyncio.shield(self.connecting())
+        self._changing += call.changes
+        try:
+            words = self.config.doveadm if call.tool is Tool.DOVEADM else self.config.doveconf
+            reply = await connection.run(call.command(words), call.limit_s)
+        except LinkError as error:
+            self._note_failure(connection, error)
+            raise
+        finally:
+            self._changing -= call.changes
+        failure = failure_of(call, reply.status, reply.stdout, reply.stderr)
+        if failure is not None:
+            self.failure = failure.at(self.name)
+            raise failure
+        try:
+            value = call.parse(reply.stdout)
+        except DirectorTuiError as error:
+            self.failure = error.at(self.name)
+            raise
+        self.failure = None
+        return Answer(value, self.name, reply.elapsed_s, reply.stdout)
+
+    def connecting(self) -> asyncio.Task[Connection]:
+        """The connection, or the attempt to make one that is under way or is begun by this.
+
+        Raises the failure of the last attempt while it is too early for another, and for ever when it is permanent.
+        """
+        if self._connecting is None or (self._connecting.done() and not self.connected):
+            if isinstance(self.failure, LinkError) and self.retry_in_s != 0.0:
+                raise self.failure
+            self._connecting = asyncio.create_task(self._connect(), name=f"connect {self.name}")
+            # Nobody may be waiting for it any more when it fails; the failure is kept in this link all the same.
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._connecting
+
+    def retry_now(self) -> None:
+        """Forget the last failure: a person wants another attempt."""
+        self._retry_at_s = 0.0
+        self.failure = None
+
+    async def close(self) -> None:
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None and not connecting.done():
+            connecting.cancel()
+            await asyncio.wait([connecting])
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _connect(self) -> Connection:
+        try:
+            connection = await self._ssh.connect(self.config.ssh)
+        except DirectorTuiError as error:
+            self._back_off(error)
+            raise
+        self._connection = connection
+        self._failures = 0
+        self.failure = None
+        return connection
+
+    def _back_off(self, error: DirectorTuiError) -> None:
+        wait_s = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        self._failures += 1
+        self.failure = error
+        # Many dashboards lose the same director at the same moment; they should not all come back in the same one.
+        self._retry_at_s = time.monotonic() + wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret depends on it
+
+    def _note_failure(self, connection: Connection, error: LinkError) -> None:
+        """Part with a connection that is gone or worn out.
+
+        A command that did not end in time keeps its slot in sshd, and the peer may be frozen as a whole. Closing frees
+        us of it; but not while a changing call runs over it, because old directors crash when its client goes away.
+        """
+        self.failure = error
+        frozen = isinstance(error, NoAnswer)
+        if self._connection is not connection:
+            return
+        if connection.lost:
+            self._connection = None
+            self._back_off(error)
+        elif not self._changing and (frozen or connection.abandoned >= MAX_ABANDONED):
+            self._connection = None
+            self._back_off(error)
+            _closing(connection)
+
+
+class Ring:
+    """The directors of one cluster. Reading sticks to one of them until it fails, then goes on with the next."""
+
+    def __init__(self, cluster: ClusterConfig, ssh: Ssh) -> None:
+        self.cluster: Final = cluster
+        self.links: Final = tuple(DirectorLink(director, ssh) for director in cluster.directors)
+        self._ssh = ssh
+        self._in_use = self.links[0]
+        self._foreign: frozenset[str] = frozenset()
+
+    @property
+    def in_use(self) -> DirectorLink:
+        """The director that is read from."""
+        return self._in_use
+
+    def use(self, name: str) -> None:
+        """Read from this director from now on. Raises ValueError if it is not one of this ring's."""
+        link = next((link for link in self.links if link.name == name), None)
+        if link is None:
+            raise ValueError(f"{name} is no director of {self.cluster.name}")
+        self._in_use = link
+
+    def leave_out(self, names: Iterable[str]) -> None:
+        """Never fail over to these: they belong to another ring."""
+        self._foreign = frozenset(names)
+
+    @property
+    def retry_in_s(self) -> float | None:
+        """Seconds until the next attempt at any director; None if every one of them needs a person."""
+        return min((wait for link in self.links if (wait := link.retry_in_s) is not None), default=None)
+
+    def retry_now(self) -> None:
+        for link in self.links:
+            link.retry_now()
+
+    async def on_one(self, call: Call[ResultT]) -> Answer[ResultT]:
+        """Run a reading call on the director in use, or on the next that answers, which is then in use.
+
+        Raises RingUnreadable when none does. A call that changes the ring is never sent twice: give those to one
+        director's link.
+        """
+        if call.changes:
+            raise ValueError("a changing call belongs to one director and is never tried again on another")
+        causes: dict[str, DirectorTuiError] = {}
+        slow: dict[asyncio.Task[Connection], DirectorLink] = {}
+
+        async def ask(link: DirectorLink) -> Answer[ResultT] | None:
+            try:
+                answer = await link.call(call)
+            except DirectorTuiError as error:
+                causes[link.name] = error
+                return None
+            self._in_use = link
+            return answer
+
+        for link in self._in_order():
+            if not link.connected:
+                try:
+                    connecting = link.connecting()
+                except DirectorTuiError as error:
+                    causes[link.name] = error
+                    continue
+                if not await _finished(connecting, HEAD_START_S):
+                    slow[connecting] = link
+                    continue
+            if (answer := await ask(link)) is not None:
+                return answer
+        while slow:
+            done, _ = await asyncio.wait(slow, return_when=asyncio.FIRST_COMPLETED)
+            for connecting in done:
+                if (answer := await ask(slow.pop(connecting))) is not None:
+                    return answer
+        raise RingUnreadable({link.name: causes[link.name] for link in self.links if link.name in causes})
+
+    async def on_every(self, call: Call[ResultT]) -> dict[str, Answer[ResultT] | DirectorTuiError]:
+        """Run a call on every configured director side by side: its answer, or what went wrong there, by name."""
+
+        async def one(link: DirectorLink) -> Answer[ResultT] | DirectorTuiError:
+            try:
+                return await link.call(call)
+            except DirectorTuiError as error:
+                return error
+
+        answers = await asyncio.gather(*(one(link) for link in self.links))
+        return {link.name: answer for link, answer in zip(self.links, answers, strict=True)}
+
+    async def close(self) -> None:
+        await asyncio.gather(*(link.close() for link in self.links))
+        await self._ssh.close()
+
+    def _in_order(self) -> list[DirectorLink]:
+        """The director in use first, then the others as configured, beginning behind it."""
+        place = self.links.index(self._in_use)
+        turned = (*self.links[place:], *self.links[:place])
+        return [link for link in turned if link.name not in self._foreign] or list(turned)
+
+
+async def _finished(task: asyncio.Task[Connection], limit_s: float) -> bool:
+    done, _ = await asyncio.wait([task], timeout=limit_s)
+    return bool(done)
+
+
+_being_closed: set[asyncio.Task[None]] = set()
+
+
+def _closing(connection: Connection) -> None:
+    """Close without waiting; asyncio itself keeps only a weak reference to a task."""
+    task = asyncio.create_task(connection.close(), name=f"close {connection.destination}")
+    _being_closed.add(task)
+    task.add_done_callback(_being_closed.discard)

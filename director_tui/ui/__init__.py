@@ -1,0 +1,1 @@
+"""Showing a ring: everything that knows Textual or rich."""
