@@ -138,10 +138,16 @@ def ad_hoc_cluster(
     destinations: Sequence[str], doveadm: str | None = None, *, interval_s: float = DEFAULT_INTERVAL_S
 ) -> ClusterConfig:
     """A ring from the command line alone, named after its first host. Raises ConfigError."""
-    words = _words(doveadm, "--doveadm") if doveadm is not None else ("doveadm",)
-    directors = tuple(DirectorConfig(check_destination(ssh, "-d"), words, doveconf_words(words)) for ssh in destinations)
+    words, doveconf = parse_words(doveadm if doveadm is not None else "doveadm", "--doveadm")
+    directors = tuple(DirectorConfig(check_destination(ssh, "-d"), words, doveconf) for ssh in destinations)
     host = directors[0].ssh.rpartition("@")[2]
     return ClusterConfig(re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-") or "ring", directors, interval_s)
+
+
+def parse_words(doveadm: str, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words for doveadm, split as a shell does, and those for doveconf that follow from them. Raises ConfigError."""
+    words = _words(doveadm, where)
+    return words, doveconf_words(words)
 
 
 def check_destination(ssh: str, where: str) -> str:
@@ -190,7 +196,8 @@ def _directors(
         raise table.wrong("directors", 'a list of SSH destinations is needed, ["root@dir1.example.com", …]')
     directors = []
     for number, entry in enumerate(listed, start=1):
-        own = _Table({"ssh": entry} if isinstance(entry, str) else entry, table.path, f"{table.name}.directors {number}")
+        values = {"ssh": entry} if isinstance(entry, str) else entry
+        own = _Table(values, table.path, f"{table.name}.directors {number}")
         own.only("ssh", "doveadm", "doveconf")
         ssh = own.text("ssh")
         if ssh is None:
@@ -226,7 +233,7 @@ def _names(table: _Table) -> dict[str, str]:
         return {}
     own = table.table("names")
     names = {}
-    for key in own.keys():
+    for key in own.names:
         try:
             ip = canonical_ip(key)
         except ValueError:
@@ -245,7 +252,8 @@ class _Table:
             raise ConfigError(f"{path}: {clean(name)}: a table was expected, not {_shown(values)}")
         self._values: dict[str, Any] = values
 
-    def keys(self) -> list[str]:
+    @property
+    def names(self) -> list[str]:
         return list(self._values)
 
     def only(self, *known: str) -> None:
@@ -266,7 +274,7 @@ class _Table:
 
     def tables(self, key: str) -> list[tuple[str, _Table]]:
         outer = self.table(key)
-        return [(name, outer.table(name)) for name in outer.keys()]
+        return [(name, outer.table(name)) for name in outer.names]
 
     def text(self, key: str) -> str | None:
         value = self._values.get(key)

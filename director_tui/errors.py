@@ -88,7 +88,16 @@ class HostKeyUnknown(HostKeyError):
     """
 
     def __init__(
-        self, what: str, remedy: str, *, host: str, port: int, algorithm: str, fingerprint: str, line: str, known_hosts: str
+        self,
+        what: str,
+        remedy: str,
+        *,
+        host: str,
+        port: int,
+        algorithm: str,
+        fingerprint: str,
+        line: str,
+        known_hosts: str,
     ) -> None:
         super().__init__(what, remedy)
         self.host = host

@@ -15,13 +15,12 @@ from director_tui.director.changes import Change, Subject, backend_changes, ring
 from director_tui.director.model import RingView, Snapshot
 from director_tui.errors import DirectorTuiError
 from director_tui.link.history import History
-from director_tui.link.ring import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from director_tui.director.model import Backend, RingSettings
-    from director_tui.link.ring import Ring
+    from director_tui.link.ring import Answer, Ring
 
 RING_BEAT_S: Final = 10.0
 """How often every director is asked for its own view, in seconds; the backends are read at every interval."""

@@ -13,7 +13,7 @@ from director_tui.director.failures import failure_of
 from director_tui.errors import DirectorTuiError, LinkError, NoAnswer, RingUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from director_tui.config import ClusterConfig, DirectorConfig
     from director_tui.director.doveadm import Call
@@ -157,8 +157,12 @@ class DirectorLink:
 class Ring:
     """The directors of one cluster. Reading sticks to one of them until it fails, then goes on with the next."""
 
-    def __init__(self, cluster: ClusterConfig, ssh: Ssh) -> None:
+    def __init__(
+        self, cluster: ClusterConfig, ssh: Ssh, *, closing: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """``closing`` is awaited last when this is closed: what the ring lives on, if that is ours."""
         self.cluster: Final = cluster
+        self._closing = closing
         self.links: Final = tuple(DirectorLink(director, ssh) for director in cluster.directors)
         self._ssh = ssh
         self._in_use = self.links[0]
@@ -243,6 +247,8 @@ class Ring:
     async def close(self) -> None:
         await asyncio.gather(*(link.close() for link in self.links))
         await self._ssh.close()
+        if self._closing is not None:
+            await self._closing()
 
     def _in_order(self) -> list[DirectorLink]:
         """The director in use first, then the others as configured, beginning behind it."""

@@ -1,0 +1,276 @@
+"""The command line: options to what is run, and the exit status.
+
+0 fine; 1 only from ``check``: reached, but something is wrong; 2 usage or configuration; 3 the ring could not be reached
+or read. Textual and asyncssh are imported only where they are needed: ``--help`` loads neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from director_tui import __version__
+from director_tui.errors import DirectorTuiError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from director_tui.config import ClusterConfig, Config
+    from director_tui.link.questions import Ask, Question
+    from director_tui.link.ring import Ring
+    from director_tui.link.ssh import Ssh
+
+FINE: Final = 0
+SOMETHING_WRONG: Final = 1
+INTERRUPTED: Final = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with these arguments (``sys.argv`` without them) and return its exit status."""
+    try:
+        options = _parser().parse_args(argv)
+        options.directors = [*(options.directors_before or ()), *(options.directors_after or ())]
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except DirectorTuiError as error:
+        complain(error)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+
+
+def complain(error: DirectorTuiError) -> None:
+    """One or two plain lines on standard error: what failed and where, and what to do."""
+    from director_tui.director.parse import clean_lines
+
+    sys.stderr.write(clean_lines(f"director-tui: {error}") + "\n")
+    if error.remedy:
+        sys.stderr.write(clean_lines(error.remedy) + "\n")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, f"{self.prog} --help shows what there is")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="director-tui",
+        description="A terminal dashboard for the operators of a Dovecot director ring.",
+        epilog="Without a command: the dashboard of the default cluster. director-tui demo needs no server.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"director-tui {__version__}")
+    _common(parser, None, "directors_before")
+    parser.set_defaults(run=_dashboard, directors_after=None)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, summary: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        _common(sub, argparse.SUPPRESS, "directors_after")
+        sub.set_defaults(run=run)
+        return sub
+
+    demo = command("demo", "the dashboard on a practice ring inside the program; needs no server", _demo)
+    demo.add_argument("--backends", type=_whole(1, 400), default=8, metavar="N", help="how many backends (8)")
+    demo.add_argument("--users", type=_whole(0, 1_000_000), default=20_000, metavar="N", help="about how many (20000)")
+    demo.add_argument("--seed", type=_whole(0, 2**32), default=1, metavar="N", help="same seed, same ring (1)")
+    demo.add_argument("--speed", type=_number(0.1, 600), default=1.0, metavar="X", help="how fast its time runs (1)")
+    status = command("status", "one reading of the ring, then exit", _status)
+    status.add_argument("--json", action="store_true", help="as JSON")
+    lookup = command("lookup", "where a user is, and would be", _lookup)
+    lookup.add_argument("user", metavar="USER")
+    lookup.add_argument("--tag", metavar="TAG", help="only in this tag (default: in every one)")
+    lookup.add_argument("--json", action="store_true", help="as JSON")
+    command("check", "try every step of reaching the ring and say which one fails", _check)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, default: str | None, directors: str) -> None:
+    """The options that stand before or after the command; those after it must not reset those before it."""
+    group = parser.add_argument_group("options for every command")
+    group.add_argument("-c", "--cluster", default=default, metavar="NAME", help="a cluster of the configuration")
+    group.add_argument("--config", type=Path, default=default, metavar="FILE", help="another config.toml")
+    group.add_argument(
+        "-d",
+        "--director",
+        dest=directors,
+        action="append",
+        metavar="[USER@]HOST[:PORT]",
+        help="a director of a ring that is not configured; repeatable",
+    )
+    group.add_argument("--doveadm", default=default, metavar="CMD", help='how doveadm is called ("sudo -n doveadm")')
+    group.add_argument(
+        "--read-only", action="store_true", default=default or False, help="never change anything on the ring"
+    )
+    group.add_argument(
+        "--interval", type=_number(0.2, 3600), default=default, metavar="SECONDS", help="between readings (2)"
+    )
+    group.add_argument("--theme", default=default, metavar="NAME", help="the colours of the dashboard")
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"a number from {low:g} to {high:g} was expected, not {text!r}")
+        return value
+
+    return number
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"a whole number from {low} to {high} was expected, not {text!r}")
+        return int(text)
+
+    return whole
+
+
+def _configured(options: argparse.Namespace) -> tuple[Config, ClusterConfig]:
+    from director_tui.config import ad_hoc_cluster, parse_words, read_config
+
+    config = read_config(options.config)
+    if options.directors:
+        if options.cluster is not None:
+            raise UsageError("-c and -d exclude each other", "a ring is either configured or named by its directors")
+        cluster = ad_hoc_cluster(options.directors, options.doveadm)
+    else:
+        cluster = config.cluster(options.cluster)
+        if options.doveadm is not None:
+            doveadm, doveconf = parse_words(options.doveadm, "--doveadm")
+            directors = tuple(replace(one, doveadm=doveadm, doveconf=doveconf) for one in cluster.directors)
+            cluster = replace(cluster, directors=directors)
+    if options.interval is not None:
+        cluster = replace(cluster, interval_s=options.interval)
+    if options.read_only:
+        cluster = replace(cluster, read_only=True)
+    return config, cluster
+
+
+async def _open(cluster: ClusterConfig, ask: Ask) -> Ring:
+    from director_tui.link.ring import Ring
+
+    # 0.2 s of imports: in a thread, so that a screen that is there already stays alive.
+    ssh = await asyncio.to_thread(_import_ssh)
+    return Ring(cluster, ssh(known_hosts=cluster.known_hosts, ask=ask))
+
+
+def _import_ssh() -> type[Ssh]:
+    from director_tui.link.ssh import Ssh
+
+    return Ssh
+
+
+def _once(cluster: ClusterConfig, use: Callable[[Ring], Awaitable[int]]) -> int:
+    """Open the ring, use it once, close it."""
+
+    async def run() -> int:
+        ring = await _open(cluster, ask_on_terminal)
+        try:
+            return await use(ring)
+        finally:
+            await ring.close()
+
+    return asyncio.run(run())
+
+
+async def ask_on_terminal(question: Question) -> str | None:
+    """Ask on the controlling terminal, which standard input and output need not be. None if there is none."""
+    import getpass
+
+    def ask() -> str | None:
+        text = f"{question.title}: {question.prompt.strip()} "
+        try:
+            with open("/dev/tty", "r+b", buffering=0) as terminal:
+                if question.secret:
+                    return getpass.getpass(text)
+                terminal.write(text.encode())
+                return terminal.readline().decode("utf-8", "surrogateescape").rstrip("\n")
+        except (OSError, EOFError):
+            return None
+
+    return await asyncio.to_thread(ask)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from director_tui.oneshot import status
+
+    _, cluster = _configured(options)
+    return _once(cluster, lambda ring: status(ring, as_json=options.json))
+
+
+def _lookup(options: argparse.Namespace) -> int:
+    from director_tui.oneshot import lookup
+
+    _, cluster = _configured(options)
+    return _once(cluster, lambda ring: lookup(ring, options.user, options.tag, as_json=options.json))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from director_tui.oneshot import check
+
+    _, cluster = _configured(options)
+    return _once(cluster, check)
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    config, cluster = _configured(options)
+
+    async def open_ring(ask: Ask) -> Ring:
+        return await _open(cluster, ask)
+
+    return _show(cluster, open_ring, options.theme or config.theme)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from director_tui.config import ClusterConfig, DirectorConfig
+
+    if options.directors or options.cluster:
+        raise UsageError("demo has a ring of its own", "leave out -c and -d")
+    interval_s = options.interval or 2.0
+    cluster = ClusterConfig(
+        "practice", (DirectorConfig("demo"),), interval_s, environment="DEMO", read_only=options.read_only
+    )
+
+    async def open_ring(ask: Ask) -> Ring:
+        from director_tui.link.ring import Ring
+
+        ssh = await asyncio.to_thread(_import_ssh)
+        from director_tui.demo.ring import PracticeRing
+        from director_tui.demo.server import serve
+
+        ring = PracticeRing(backends=options.backends, users=options.users, seed=options.seed, start=datetime.now(UTC))
+        server = await serve(ring, speed=options.speed)
+        directors = tuple(DirectorConfig(destination) for destination in server.destinations)
+        opened = ssh(known_hosts=server.known_hosts, identity=server.identity, ssh_config=server.ssh_config, ask=ask)
+        return Ring(replace(cluster, directors=directors), opened, closing=server.close)
+
+    return _show(cluster, open_ring, options.theme)
+
+
+def _show(cluster: ClusterConfig, open_ring: Callable[[Ask], Awaitable[Ring]], theme: str | None) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") in {"", "dumb"}:
+        raise UsageError(
+            "the dashboard needs a terminal that can place the cursor",
+            "director-tui status prints the ring once, and works in a pipe",
+        )
+    from director_tui.ui.app import DirectorApp
+
+    app = DirectorApp(cluster, open_ring, theme=theme)
+    app.run()
+    return app.return_code or FINE

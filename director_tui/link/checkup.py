@@ -1,0 +1,172 @@
+"""Every step of reaching a ring, tried in turn on every director, each with a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from director_tui.director import doveadm
+from director_tui.director.mail_servers import parse_mail_servers, run_time_only
+from director_tui.errors import DirectorTuiError, HostKeyError
+from director_tui.link.monitor import DirectorView, foreign
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from director_tui.director.model import Backend
+    from director_tui.link.ring import DirectorLink, Ring
+
+
+class Verdict(enum.Enum):
+    """In the order of their weight."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one step showed. ``read_the_ring`` is whether a director has given its list of backends by this step."""
+
+    verdict: Verdict
+    where: str
+    what: str
+    remedy: str = ""
+    read_the_ring: bool = False
+
+
+async def examine(ring: Ring) -> AsyncIterator[Finding]:
+    """Try everything, director by director and then across them; nothing is changed."""
+    views: list[DirectorView] = []
+    settings: dict[str, str] = {}
+    for link in ring.links:
+        async for finding in _reach(link):
+            yield finding
+        if link.connected:
+            async for finding in _ask(link, views, settings):
+                yield finding
+    known = tuple(view for view in views if view.ring is not None)
+    for finding in (*_identities(known), *_agreement(known), *_drift(known, settings)):
+        yield finding
+
+
+async def _reach(link: DirectorLink) -> AsyncIterator[Finding]:
+    try:
+        await asyncio.shield(link.connecting())
+    except HostKeyError as error:
+        yield Finding(Verdict.OK, link.name, "SSH answers")
+        yield Finding(Verdict.FAIL, link.name, f"host key: {error}", error.remedy)
+    except DirectorTuiError as error:
+        yield Finding(Verdict.FAIL, link.name, str(error), error.remedy)
+    else:
+        yield Finding(Verdict.OK, link.name, "SSH: reached, host key known, logged in")
+
+
+async def _ask(
+    link: DirectorLink, views: list[DirectorView], settings: dict[str, str]
+) -> AsyncIterator[Finding]:
+    try:
+        version = (await link.call(doveadm.version())).value
+        yield Finding(Verdict.OK, link.name, f"Dovecot {'.'.join(map(str, version))}")
+    except DirectorTuiError as error:
+        version = ()
+        yield Finding(Verdict.WARN, link.name, f"version not known: {error}", error.remedy)
+    try:
+        backends = (await link.call(doveadm.status())).value
+    except DirectorTuiError as error:
+        yield Finding(Verdict.FAIL, link.name, str(error), error.remedy)
+        return
+    listed = f"{len(backends)} backends, {sum(one.usable for one in backends)} usable"
+    yield Finding(Verdict.OK if backends else Verdict.FAIL, link.name, f"director socket: {listed}", read_the_ring=True)
+    try:
+        ring = (await link.call(doveadm.ring_status())).value
+    except DirectorTuiError as error:
+        yield Finding(Verdict.FAIL, link.name, str(error), error.remedy)
+        return
+    view = DirectorView(link.name, ring, backends)
+    views.append(view)
+    yield _health(view)
+    try:
+        mail_servers = (await link.call(doveadm.settings(version))).value.mail_servers
+        settings[link.name] = mail_servers or ""
+    except DirectorTuiError as error:
+        yield Finding(Verdict.WARN, link.name, f"settings not known: {error}", error.remedy)
+
+
+def _health(view: DirectorView) -> Finding:
+    ring = view.ring
+    assert ring is not None
+    own = ring.self_peer
+    there = f"{len(ring.connected)} of {len(ring.members)} directors"
+    if ring.alone:
+        return Finding(
+            Verdict.FAIL, view.director, "it believes that it is the only director: the ring is split",
+            "look at the network between the directors; change nothing before they see each other again",
+        )
+    if not ring.synced:
+        status = own.status if own is not None else "no row of its own"
+        return Finding(Verdict.FAIL, view.director, f"ring: {status}", "a change would wait up to 30 s and then fail")
+    if not ring.healthy or len(ring.connected) < len(ring.members):
+        return Finding(Verdict.WARN, view.director, f"ring: synced, {there} take part")
+    return Finding(Verdict.OK, view.director, f"ring: synced, {there}")
+
+
+def _identities(views: tuple[DirectorView, ...]) -> list[Finding]:
+    findings = [
+        Finding(Verdict.FAIL, name, f"belongs to another ring than {views[0].director}", "take it out of this cluster")
+        for name in foreign(views)
+    ]
+    by_identity: dict[tuple[str, int], str] = {}
+    for view in views:
+        if view.identity is None:
+            continue
+        first = by_identity.setdefault(view.identity, view.director)
+        if first != view.director:
+            findings.append(Finding(Verdict.WARN, view.director, f"is the same director as {first}; counted once"))
+    members = {member for view in views if view.ring is not None for member in view.ring.members}
+    unreached = sorted(members - set(by_identity))
+    if views and unreached:
+        listed = ", ".join(f"{ip}:{port}" for ip, port in unreached)
+        findings.append(Finding(Verdict.WARN, "ring", f"members that were not read here: {listed}"))
+    return findings
+
+
+def _agreement(views: tuple[DirectorView, ...]) -> list[Finding]:
+    if len(views) < 2:
+        return []
+    tables = {view.director: _shape(view.backends) for view in views}
+    first = views[0].director
+    findings = []
+    for name, table in tables.items():
+        different = sorted({row[0] for row in table ^ tables[first]})
+        if different:
+            what = f"disagrees with {first} about {', '.join(different)}"
+            findings.append(Finding(Verdict.FAIL, name, what, "read again: it may be a change on its way round the ring"))
+    return findings or [Finding(Verdict.OK, "ring", f"{len(views)} directors agree about all backends")]
+
+
+def _shape(backends: tuple[Backend, ...]) -> frozenset[tuple[str, str, int, str]]:
+    return frozenset((one.ip, one.tag, one.vhosts, one.state.value) for one in backends)
+
+
+def _drift(views: tuple[DirectorView, ...], settings: dict[str, str]) -> list[Finding]:
+    findings = []
+    for value in dict.fromkeys(settings.values()):
+        names = [name for name, other in settings.items() if other == value]
+        configured = parse_mail_servers(value)
+        where = ", ".join(names)
+        if configured.invalid:
+            what = f"director_mail_servers has entries with which it will not start: {', '.join(configured.invalid)}"
+            findings.append(Finding(Verdict.FAIL, where, what))
+        if configured.repeated:
+            what = f"director_mail_servers has {', '.join(configured.repeated)} twice; commands reach only the first"
+            findings.append(Finding(Verdict.FAIL, where, what))
+        backends = next(view.backends for view in views if view.director == names[0])
+        drift = run_time_only(backends, configured)
+        findings.extend(Finding(Verdict.WARN, where, difference) for difference in drift)
+        if not drift:
+            findings.append(Finding(Verdict.OK, where, "director_mail_servers says the same as the running ring"))
+    return findings

@@ -1,0 +1,186 @@
+"""The one-shot commands: ``status``, ``lookup`` and ``check``; each returns its exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director import doveadm
+from director_tui.director.hashring import shares
+from director_tui.director.parse import clean
+from director_tui.errors import DirectorTuiError, UsageError
+from director_tui.link.checkup import Verdict, examine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from director_tui.director.model import Backend, Placement, RingView
+    from director_tui.link.ring import Ring
+
+REACHED_BUT_WRONG: Final = 1
+
+
+async def status(ring: Ring, *, as_json: bool) -> int:
+    """Print one reading of the ring. Raises RingUnreadable."""
+    answer = await ring.on_one(doveadm.status())
+    taken_at = datetime.now(UTC)
+    view = (await ring.in_use.call(doveadm.ring_status())).value
+    share = shares(answer.value, consistent=await _consistent_hashing(ring))
+    if as_json:
+        _print_json(
+            {
+                "cluster": ring.cluster.name,
+                "taken_at": _json_time(taken_at, "milliseconds"),
+                "director": answer.director,
+                "latency_ms": round(answer.elapsed_s * 1000, 1),
+                "ring": {"synced": view.synced, "directors": _json_directors(view)},
+                "backends": [_json_backend(one, share[one.ip], ring.cluster.names.get(one.ip)) for one in answer.value],
+                "totals": {
+                    "backends": len(answer.value),
+                    "serving": sum(one.usable for one in answer.value),
+                    "users": sum(one.users for one in answer.value),
+                },
+            }
+        )
+        return 0
+    synced = "synced" if view.synced else "NOT SYNCED"
+    there = f"{len(view.connected)}/{len(view.members)}"
+    _print(f"{ring.cluster.name}  {answer.director}  {answer.elapsed_s * 1000:.0f} ms  ring {there} {synced}")
+    _print()
+    _print_table(
+        ("backend", "name", "tag", "vhosts", "share", "condition", "users"),
+        [
+            (
+                *(one.ip, ring.cluster.names.get(one.ip, ""), one.tag, str(one.vhosts)),
+                *(f"{share[one.ip]:.1%}" if one.usable else "-", one.condition.value, f"{one.users:,}"),
+            )
+            for one in answer.value
+        ],
+        right=("vhosts", "share", "users"),
+    )
+    if not answer.value:
+        _print("the director lists no backend at all")
+    for tag in dict.fromkeys(one.tag for one in answer.value):
+        if not any(one.usable for one in answer.value if one.tag == tag):
+            _print(f"{_tag_name(tag)} has no usable backend: its new logins wait and then fail")
+    return 0
+
+
+async def lookup(ring: Ring, user: str, tag: str | None, *, as_json: bool) -> int:
+    """Print where a user is and would be, in one tag or in every one. Raises RingUnreadable, UsageError."""
+    try:
+        hash_call = doveadm.user_hash(user)
+        if tag:
+            doveadm.check_argument(tag, "tag")
+    except ValueError as error:
+        raise UsageError(clean(str(error))) from None
+    hash_ = (await ring.on_one(hash_call)).value
+    if tag is None:
+        backends = (await ring.on_one(doveadm.status())).value
+        tags = list(dict.fromkeys(one.tag for one in backends)) or [""]
+    else:
+        tags = [tag]
+    placements = [(await ring.on_one(doveadm.placement(hash_, one))).value for one in tags]
+    if as_json:
+        _print_json({"user": user, "hash": hash_, "placements": [_json_placement(one) for one in placements]})
+        return 0
+    _print(f"user  {clean(user)}")
+    _print(f"hash  {hash_}")
+    _print()
+    _print_table(
+        ("tag", "current", "expires", "hashed", "initial config"),
+        [
+            (
+                *(one.tag or "(none)", one.current or "-"),
+                *(one.expires.strftime("%Y-%m-%d %H:%M:%S UTC") if one.expires else "-",),
+                *(one.hashed or "-", one.initial_config or "-"),
+            )
+            for one in placements
+        ],
+    )
+    return 0
+
+
+async def check(ring: Ring) -> int:
+    """Print every step of reaching the ring with its verdict. 0 fine, 1 something is wrong, 3 nothing could be read."""
+    worst = Verdict.OK
+    readable = False
+    async for finding in examine(ring):
+        _print(f"{finding.verdict.value:<5} {finding.where}: {finding.what}")
+        if finding.remedy:
+            _print(f"      {finding.remedy}")
+        worst = max(worst, finding.verdict, key=list(Verdict).index)
+        readable = readable or finding.read_the_ring
+    if not readable:
+        return DirectorTuiError.exit_status
+    return REACHED_BUT_WRONG if worst is Verdict.FAIL else 0
+
+
+async def _consistent_hashing(ring: Ring) -> bool:
+    """Whether users are placed by consistent hashing; so it is where the settings can't be read, as in all of 2.3."""
+    try:
+        return (await ring.in_use.call(doveadm.settings())).value.consistent_hashing
+    except DirectorTuiError:
+        return True
+
+
+def _json_directors(view: RingView) -> list[dict[str, object]]:
+    return [
+        {"ip": one.ip, "port": one.port, "type": one.type, "status": one.status, "ping_ms": one.ping_ms}
+        for one in view.peers
+    ]
+
+
+def _json_backend(backend: Backend, share: float, name: str | None) -> dict[str, object]:
+    return {
+        "ip": backend.ip,
+        "name": name,
+        "tag": backend.tag,
+        "vhosts": backend.vhosts,
+        "state": backend.state.value,
+        "state_changed": _json_time(backend.state_changed, "seconds") if backend.state_changed else None,
+        "users": backend.users,
+        "share": share,
+        "condition": backend.condition.value,
+    }
+
+
+def _json_placement(one: Placement) -> dict[str, object]:
+    return {
+        "tag": one.tag,
+        "current": one.current,
+        "expires": _json_time(one.expires, "seconds") if one.expires else None,
+        "hashed": one.hashed,
+        "initial_config": one.initial_config,
+    }
+
+
+def _json_time(time: datetime, precision: str) -> str:
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _print_json(value: object) -> None:
+    # ASCII only, so that no name can put anything but text on a terminal or break a pipe in another locale.
+    _print(json.dumps(value, indent=2))
+
+
+def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[str, ...] = ()) -> None:
+    filled = [column for column in range(len(header)) if not rows or any(row[column] for row in rows)]
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        cells = (
+            row[column].rjust(widths[column]) if header[column] in right else row[column].ljust(widths[column])
+            for column in filled
+        )
+        _print("  ".join(cells).rstrip())
+
+
+def _tag_name(tag: str) -> str:
+    return f"tag {tag}" if tag else "the untagged part of the ring"
+
+
+def _print(text: str = "") -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
