@@ -19,7 +19,7 @@ from tests.ring.fixtures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["make_ring", "make_sshd", "real_ring", "real_sshds", "ring_agent", "ring_known_hosts"]
 
@@ -41,7 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("real_ring"):
         item.config.stash[_skipped].append(item.nodeid)

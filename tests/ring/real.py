@@ -82,7 +82,7 @@ class RealDirector:
     def start(self) -> None:
         """Returns when the admin socket listens; that the ring is in sync again is wait_synced()'s to say."""
         output = self.folder / "start.log"
-        with output.open("wb") as out:  # not a pipe: the daemon keeps it open, and reading to its end would take for ever
+        with output.open("wb") as out:  # not a pipe: the daemon keeps it open, and reading to its end never ends
             started = subprocess.run(
                 ["dovecot", "-c", self.config], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 timeout=30, check=False,

@@ -280,7 +280,7 @@ def _below(process: processes.Process) -> list[processes.Process]:
 
 
 def _ssh_keygen(*args: str) -> str:
-    return subprocess.run(["ssh-keygen", *args], stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout.decode()
+    return subprocess.check_output(["ssh-keygen", *args], stdin=subprocess.DEVNULL, text=True)
 
 
 def _locked(user: str) -> bool:
