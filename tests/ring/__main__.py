@@ -66,7 +66,7 @@ environment = "test"
 def _users(ring: RealRing, count: int) -> dict[int, str]:
     lines = ring.directors[0].doveadm("-f", "tab", "director", "status").stdout.decode().splitlines()
     ips = [line.split("\t")[0] for line in lines[1:]]
-    return {user_hash: random.choice(ips) for user_hash in random.sample(range(2**32), count)}
+    return {user_hash: random.choice(ips) for user_hash in random.sample(range(1, 2**32), count)}
 
 
 if __name__ == "__main__":

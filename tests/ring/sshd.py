@@ -92,6 +92,7 @@ class Sshd:
         self._listener = subprocess.Popen(
             [str(SSHD), "-D", "-f", self._folder / "sshd_config", "-E", self._folder / "sshd.log"],
             stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # PAM's scripts complain there when we aren't root; sshd itself has its log
             start_new_session=True,  # Ctrl-C in the terminal is for the tests
         )
         if not processes.wait_until(lambda: self._up() or self._exited(), 10) or self._exited():
@@ -201,7 +202,7 @@ class Sshd:
             f"PidFile {self._folder}/sshd.pid",
             f"AuthorizedKeysFile {self._folder}/authorized_keys",
             "StrictModes no",
-            f"UsePAM {'yes' if _locked(self.user) else 'no'}",
+            f"UsePAM {'yes' if _needs_pam(self.user) else 'no'}",
             "PermitRootLogin yes",
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
@@ -283,10 +284,13 @@ def _ssh_keygen(*args: str) -> str:
     return subprocess.check_output(["ssh-keygen", *args], stdin=subprocess.DEVNULL, text=True)
 
 
-def _locked(user: str) -> bool:
-    """Whether sshd without PAM would take the account for a locked one ("!" in /etc/shadow; only root's sshd looks)."""
+def _needs_pam(user: str) -> bool:
+    """Whether sshd without PAM would take the account for a locked one.
+
+    Root's does so for "!" in /etc/shadow; anyone else's cannot read that file, and takes every account for locked.
+    """
     if os.geteuid() != 0:
-        return False
+        return True
     name = pwd.getpwnam(user).pw_name
     lines = Path("/etc/shadow").read_text().splitlines()
     return any(line.startswith(f"{name}:!") for line in lines)
