@@ -1,0 +1,50 @@
+"""What a command loads before it does its work: start-up time counts, and a reading needs no screen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.ring.real import free_port
+
+ROOT = Path(__file__).parents[1]
+PROBE = """
+import json, sys
+from director_tui import cli
+try:
+    status = cli.main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code
+loaded = [name for name in ("textual", "rich", "asyncssh") if name in sys.modules]
+sys.stdout.flush()
+sys.stderr.write("\\n" + json.dumps({"status": status, "loaded": loaded}))
+"""
+
+
+def loaded_by(*args: str) -> tuple[int, set[str], str]:
+    """Exit status, which of the heavy libraries were loaded, and all output, of the program with these arguments."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *args], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    errors, _, last = done.stderr.rpartition("\n")
+    result = json.loads(last)
+    return result["status"] or 0, set(result["loaded"]), done.stdout + errors
+
+
+def test_help_loads_neither_the_screen_nor_ssh() -> None:
+    status, loaded, output = loaded_by("--help")
+    assert (status, loaded) == (0, set())
+    assert "status" in output
+
+
+def test_version_loads_neither_the_screen_nor_ssh() -> None:
+    status, loaded, _ = loaded_by("--version")
+    assert (status, loaded) == (0, set())
+
+
+def test_status_gets_as_far_as_ssh_without_the_screen() -> None:
+    nobody_listens = f"nobody@127.0.0.1:{free_port('127.0.0.1')}"
+    status, loaded, output = loaded_by("status", "-d", nobody_listens)
+    assert (status, loaded) == (3, {"asyncssh"}), output
