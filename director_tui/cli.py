@@ -1,7 +1,7 @@
 """The command line: options to what is run, and the exit status.
 
-0 fine; 1 only from ``check``: reached, but something is wrong; 2 usage or configuration; 3 the ring could not be reached
-or read. Textual and asyncssh are imported only where they are needed: ``--help`` loads neither.
+0 fine; 1 only from ``check``: reached, but something is wrong; 2 usage or configuration; 3 the ring could not be
+reached or read. Textual and asyncssh are imported only where they are needed: ``--help`` loads neither.
 """
 
 from __future__ import annotations
@@ -264,7 +264,9 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _show(cluster: ClusterConfig, open_ring: Callable[[Ask], Awaitable[Ring]], theme: str | None) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") in {"", "dumb"}:
+    # Textual draws on standard error.
+    terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    if not terminals or os.environ.get("TERM", "dumb") in {"", "dumb"}:
         raise UsageError(
             "the dashboard needs a terminal that can place the cursor",
             "director-tui status prints the ring once, and works in a pipe",

@@ -23,6 +23,11 @@ class Subject(enum.Enum):
     RING = "ring"
     LINK = "link"
 
+    @property
+    def is_of_ring(self) -> bool:
+        """Whether somebody or something changed the ring; else only our way to it changed."""
+        return self not in {Subject.RING, Subject.LINK}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

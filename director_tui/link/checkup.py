@@ -15,7 +15,7 @@ from director_tui.link.monitor import DirectorView, foreign
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from director_tui.director.model import Backend
+    from director_tui.director.model import Backend, RingView
     from director_tui.link.ring import DirectorLink, Ring
 
 
@@ -65,9 +65,7 @@ async def _reach(link: DirectorLink) -> AsyncIterator[Finding]:
         yield Finding(Verdict.OK, link.name, "SSH: reached, host key known, logged in")
 
 
-async def _ask(
-    link: DirectorLink, views: list[DirectorView], settings: dict[str, str]
-) -> AsyncIterator[Finding]:
+async def _ask(link: DirectorLink, views: list[DirectorView], settings: dict[str, str]) -> AsyncIterator[Finding]:
     try:
         version = (await link.call(doveadm.version())).value
         yield Finding(Verdict.OK, link.name, f"Dovecot {'.'.join(map(str, version))}")
@@ -88,7 +86,7 @@ async def _ask(
         return
     view = DirectorView(link.name, ring, backends)
     views.append(view)
-    yield _health(view)
+    yield _health(link.name, ring)
     try:
         mail_servers = (await link.call(doveadm.settings(version))).value.mail_servers
         settings[link.name] = mail_servers or ""
@@ -96,22 +94,19 @@ async def _ask(
         yield Finding(Verdict.WARN, link.name, f"settings not known: {error}", error.remedy)
 
 
-def _health(view: DirectorView) -> Finding:
-    ring = view.ring
-    assert ring is not None
+def _health(director: str, ring: RingView) -> Finding:
     own = ring.self_peer
     there = f"{len(ring.connected)} of {len(ring.members)} directors"
     if ring.alone:
-        return Finding(
-            Verdict.FAIL, view.director, "it believes that it is the only director: the ring is split",
-            "look at the network between the directors; change nothing before they see each other again",
-        )
+        what = "it believes that it is the only director: the ring is split"
+        remedy = "look at the network between the directors; change nothing before they see each other again"
+        return Finding(Verdict.FAIL, director, what, remedy)
     if not ring.synced:
         status = own.status if own is not None else "no row of its own"
-        return Finding(Verdict.FAIL, view.director, f"ring: {status}", "a change would wait up to 30 s and then fail")
+        return Finding(Verdict.FAIL, director, f"ring: {status}", "a change would wait up to 30 s and then fail")
     if not ring.healthy or len(ring.connected) < len(ring.members):
-        return Finding(Verdict.WARN, view.director, f"ring: synced, {there} take part")
-    return Finding(Verdict.OK, view.director, f"ring: synced, {there}")
+        return Finding(Verdict.WARN, director, f"ring: synced, {there} take part")
+    return Finding(Verdict.OK, director, f"ring: synced, {there}")
 
 
 def _identities(views: tuple[DirectorView, ...]) -> list[Finding]:
@@ -144,7 +139,8 @@ def _agreement(views: tuple[DirectorView, ...]) -> list[Finding]:
         different = sorted({row[0] for row in table ^ tables[first]})
         if different:
             what = f"disagrees with {first} about {', '.join(different)}"
-            findings.append(Finding(Verdict.FAIL, name, what, "read again: it may be a change on its way round the ring"))
+            remedy = "run check again: it may be a change on its way round the ring"
+            findings.append(Finding(Verdict.FAIL, name, what, remedy))
     return findings or [Finding(Verdict.OK, "ring", f"{len(views)} directors agree about all backends")]
 
 

@@ -1,0 +1,159 @@
+"""The application: wires the ring's readings to the screens. No domain logic."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+
+from director_tui.errors import DirectorTuiError, HostKeyUnknown, RingUnreadable, UsageError
+from director_tui.link.host_keys import add_to_known_hosts
+from director_tui.link.monitor import Monitor
+from director_tui.ui import themes
+from director_tui.ui.commands import COMMANDS
+from director_tui.ui.dashboard import Dashboard
+from director_tui.ui.dialogs import HostKeyDialog, QuestionDialog
+from director_tui.ui.help_screen import HelpScreen
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from textual.screen import Screen
+
+    from director_tui.config import ClusterConfig
+    from director_tui.link.monitor import Reading
+    from director_tui.link.questions import Ask, Question
+    from director_tui.link.ring import Ring
+
+INTERNAL_ERROR = 70
+"""Exit status after a fault of this program itself (EX_SOFTWARE)."""
+
+
+class DirectorApp(App[None]):
+    """director-tui on a terminal.
+
+    ``open_ring`` is awaited after the first frame is painted; it gets the function that asks a person. ``theme`` is a
+    name; raises UsageError if there is none of that name.
+    """
+
+    TITLE = "director-tui"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar = []
+
+    def __init__(
+        self, cluster: ClusterConfig, open_ring: Callable[[Ask], Awaitable[Ring]], *, theme: str | None = None
+    ) -> None:
+        super().__init__()
+        self._cluster = cluster
+        self._open_ring = open_ring
+        self._ring: Ring | None = None
+        self._monitor: Monitor | None = None
+        self._dashboard = Dashboard(cluster)
+        self._declined: set[tuple[str, int, str]] = set()
+        known = themes.built_in_themes()
+        chosen = theme or themes.DEFAULT
+        if chosen not in known:
+            raise UsageError(f"there is no theme {chosen}", f"there are: {', '.join(sorted(known))}")
+        for one in known.values():
+            self.register_theme(one)
+        self.theme = chosen
+
+    def on_mount(self) -> None:
+        self.push_screen(self._dashboard)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.run_worker(self._read_ring(), name="readings", exit_on_error=False)
+
+    async def _read_ring(self) -> None:
+        try:
+            self._ring = await self._open_ring(self.ask)
+            self._monitor = Monitor(self._ring, self._take)
+            await self._monitor.run()
+        except DirectorTuiError as error:
+            self.exit(return_code=error.exit_status, message=f"director-tui: {error}")
+        except Exception:  # the worker boundary: a fault in here must end the program loudly, not freeze its screen
+            self.exit(return_code=INTERNAL_ERROR, message=traceback.format_exc())
+
+    def _take(self, reading: Reading) -> None:
+        assert self._monitor is not None
+        self._dashboard.show(reading, self._monitor.history)
+        for failure in _failures(reading):
+            if isinstance(failure, HostKeyUnknown):
+                self._offer_host_key(failure)
+
+    async def ask(self, question: Question) -> str | None:
+        """Put a question to the person at the terminal. None: declined."""
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def answered(text: str | None) -> None:
+            if not answer.done():
+                answer.set_result(text)
+
+        self.push_screen(QuestionDialog(question), answered)
+        return await answer
+
+    def _offer_host_key(self, error: HostKeyUnknown) -> None:
+        """Show an unknown host key, once; after Cancel again when the person asks for a reading."""
+        seen = (error.host, error.port, error.fingerprint)
+        if seen in self._declined:
+            return
+        self._declined.add(seen)
+
+        def decided(add: bool | None) -> None:
+            if not add:
+                return
+            try:
+                add_to_known_hosts(error)
+            except OSError as failure:
+                self.notify(f"{error.known_hosts}: {failure.strerror}", severity="error", markup=False, timeout=15)
+                return
+            if self._monitor is not None:
+                self._monitor.read_now()
+
+        self.push_screen(HostKeyDialog(error), decided)
+
+    def read_now(self) -> None:
+        self._declined.clear()
+        if self._monitor is not None:
+            self._monitor.read_now()
+
+    def action_read_now(self) -> None:
+        self.read_now()
+
+    def action_palette(self) -> None:
+        self.action_command_palette()
+
+    def action_help(self) -> None:
+        self.push_screen(HelpScreen())
+
+    def action_leave(self) -> None:
+        self.exit()
+
+    def action_help_quit(self) -> None:
+        """ctrl+c with nothing selected."""
+        self.notify("q quits", markup=False)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the command palette offers: the table of commands, without those that only move the cursor."""
+        for command in COMMANDS:
+            if command.group != "Moving" and command.action != "app.palette":
+                run = partial(self._dashboard.run_action, command.action)
+                yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)
+
+    async def on_unmount(self) -> None:
+        if self._ring is not None:
+            await self._ring.close()
+
+
+def _failures(reading: Reading) -> Iterable[DirectorTuiError]:
+    failure = reading.link.failure
+    if isinstance(failure, RingUnreadable):
+        yield from failure.causes.values()
+    elif failure is not None:
+        yield failure
+    yield from (view.failure for view in reading.views if view.failure is not None)

@@ -1,0 +1,81 @@
+"""Every command of the dashboard, once: its keys, its footer label, its line of help, and whether it changes the ring.
+
+Bindings, footer, command palette and help page are all made from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from textual.binding import Binding, BindingType
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing an operator can do.
+
+    ``action`` is Textual's name of it, on the screen unless it says app; ``keys`` the keys that do it, the one to show first. ``label`` stands in the
+    footer, which leaves out commands of low ``rank`` where it is narrow, and those of rank 0 always. ``changes`` tells
+    commands that change the ring: a read-only session has none of them. A command with ``priority`` is done before the
+    next key is looked at: what is typed right behind it must find the focus where the command puts it.
+    """
+
+    action: str
+    keys: tuple[str, ...]
+    label: str
+    help: str
+    group: str = "Backends"
+    rank: int = 0
+    changes: bool = False
+    priority: bool = False
+
+    @property
+    def key_text(self) -> str:
+        """The keys as a person reads them."""
+        return ", ".join(_KEY_NAMES.get(key, key.replace("ctrl+", "^")) for key in self.keys)
+
+    @property
+    def first_key(self) -> str:
+        return _KEY_NAMES.get(self.keys[0], self.keys[0].replace("ctrl+", "^"))
+
+
+_KEY_NAMES: Final = {
+    "slash": "/",
+    "question_mark": "?",
+    "colon": ":",
+    "asterisk": "*",
+    "escape": "esc",
+    "S": "S",
+    "up": "↑",
+    "down": "↓",
+}
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Command("cursor_down", ("j", "down"), "down", "Next backend", "Moving"),
+    Command("cursor_up", ("k", "up"), "up", "Previous backend", "Moving"),
+    Command("cursor_top", ("home",), "top", "First backend", "Moving"),
+    Command("cursor_bottom", ("end",), "bottom", "Last backend", "Moving"),
+    Command("page_down", ("pagedown",), "page down", "A page on", "Moving"),
+    Command("page_up", ("pageup",), "page up", "A page back", "Moving"),
+    Command("filter", ("slash",), "filter", "Show only backends whose IP, name, tag or condition contains a text", rank=70, priority=True),
+    Command("sort_next", ("s",), "sort", "Sort by the next column", rank=60),
+    Command("sort_reverse", ("S",), "reverse", "Turn the order round", rank=20),
+    Command("mark", ("space",), "mark", "Mark or unmark the backend under the cursor", rank=50),
+    Command("mark_all", ("asterisk",), "mark all", "Mark every backend shown", rank=10),
+    Command("clear", ("escape",), "clear", "Drop the filter; without one, drop the marks"),
+    Command("app.read_now", ("r",), "read now", "Read every director now, and try again what failed", "Program", rank=40),
+    Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
+    Command("app.help", ("question_mark",), "help", "This page", "Program", rank=100),
+    Command("app.leave", ("q", "ctrl+q"), "quit", "Go back; on the dashboard, quit", "Program", rank=80),
+    Command("app.suspend_process", ("ctrl+z",), "suspend", "Leave the program in the background; fg returns", "Program"),
+)
+
+
+def bindings(*groups: str) -> list[BindingType]:
+    """Textual bindings for the commands of these groups."""
+    return [
+        Binding(",".join(command.keys), command.action, command.label, show=False, priority=command.priority)
+        for command in COMMANDS
+        if command.group in groups
+    ]

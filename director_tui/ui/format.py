@@ -1,0 +1,146 @@
+"""Model values to text: the only place that knows glyphs, units, and which meaning a value has.
+
+A text is a string and the name of its meaning: one of the component classes of the stylesheet. Colours are not known
+here, and never carry anything that the characters don't say too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director.changes import Subject
+from director_tui.director.model import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from director_tui.director.changes import Change
+    from director_tui.director.model import Backend
+
+PLAIN: Final = ""
+MUTED: Final = "muted"
+FINE: Final = "fine"
+ATTENTION: Final = "attention"
+DANGER: Final = "danger"
+ACCENT: Final = "accent"
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_MINUS = "−"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A text with one meaning."""
+
+    text: str
+    meaning: str = PLAIN
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def share(fraction: float, *, usable: bool) -> Piece:
+    return Piece(f"{fraction * 100:.1f} %") if usable else Piece("–  ", MUTED)
+
+
+def rate(per_min: float | None) -> Piece:
+    """Users a minute, with its sign; nothing as long as it isn't known."""
+    if per_min is None:
+        return Piece("")
+    whole = round(per_min)
+    if whole == 0:
+        return Piece("0", MUTED)
+    return Piece(f"+{whole:,}" if whole > 0 else f"{_MINUS}{-whole:,}")
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit: 42s, 8m, 3h, 5d."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if whole >= size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def condition(backend: Backend, now: datetime, per_min: float | None) -> tuple[Piece, Piece]:
+    """The condition, and what goes with it: how long it has been down, or when it will be drained."""
+    match backend.condition:
+        case Condition.DOWN:
+            since = backend.state_changed
+            return Piece("▼ DOWN", DANGER), Piece(span((now - since).total_seconds()) if since else "", MUTED)
+        case Condition.DRAINING:
+            if per_min is not None and per_min < 0:
+                return Piece("◌ draining", ATTENTION), Piece(f"ETA {span(backend.users / -per_min * 60)}", MUTED)
+            return Piece("◌ draining", ATTENTION), Piece("")
+        case Condition.DRAINED:
+            return Piece("○ drained", ATTENTION), Piece("")
+        case Condition.SERVING:
+            return Piece("serving", FINE), Piece("")
+
+
+def bar(value: float, expected: float | None, largest: float, width: int) -> list[Piece]:
+    """A bar for ``value`` where ``largest`` fills ``width`` cells, with a tick where ``expected`` would end."""
+    if width <= 0 or largest <= 0:
+        return [Piece(" " * max(0, width))]
+    eighths = round(max(0.0, min(1.0, value / largest)) * width * 8)
+    cells = list("█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else ""))
+    cells += " " * (width - len(cells))
+    if expected is None:
+        return [Piece("".join(cells), "bar")]
+    tick = min(width - 1, int(max(0.0, min(1.0, expected / largest)) * width))
+    inside = cells[tick] == "█"
+    return [
+        Piece("".join(cells[:tick]), "bar"),
+        Piece("╵", "tick-inside" if inside else "tick"),
+        Piece("".join(cells[tick + 1 :]), "bar"),
+    ]
+
+
+def sparkline(values: Sequence[int | None], width: int) -> str:
+    """The newest values, at most ``width``, scaled between their own smallest and largest; right-aligned.
+
+    Where there are more values than cells, each cell shows the last of its part.
+    """
+    if width <= 0 or not values:
+        return " " * max(0, width)
+    picked = values if len(values) <= width else [values[(i + 1) * len(values) // width - 1] for i in range(width)]
+    known = [value for value in picked if value is not None]
+    if not known:
+        return " " * width
+    low, high = min(known), max(known)
+    # Noise of a few users must not look like a mountain: the scale spans at least a twentieth of the value.
+    room = max(high - low, high / 20, 1)
+    base = (low + high - room) / 2
+    cells = (" " if value is None else _SPARKS[min(7, int((value - base) / room * 7.999))] for value in picked)
+    return "".join(cells).rjust(width)
+
+
+def change(one: Change, names: Mapping[str, str]) -> list[Piece]:
+    """A change as a line of the feed, without its time."""
+    who = f"{one.of}  {names[one.of]}" if one.of in names else one.of
+    match one.subject:
+        case Subject.VHOSTS:
+            meaning = ATTENTION if one.after == "0" else PLAIN
+            return [Piece(f"{who}  "), Piece(f"vhosts {one.before} → {one.after}", meaning)]
+        case Subject.STATE:
+            down = one.after == "down"
+            return [Piece(f"{who}  "), Piece("up → DOWN" if down else "DOWN → up", DANGER if down else FINE)]
+        case Subject.TAG:
+            return [Piece(f"{who}  "), Piece(f"tag {one.before or 'none'} → {one.after or 'none'}", ATTENTION)]
+        case Subject.BACKEND:
+            return [Piece(f"{who}  "), Piece(one.after, ATTENTION)]
+        case Subject.RING:
+            bad = one.after in {"left the ring", "not synced"}
+            text = f"{one.before} → {one.after}" if one.before else one.after
+            return [Piece(f"{who}  "), Piece(text, DANGER if bad else FINE)]
+        case Subject.LINK:
+            bad = one.after != "reading again"
+            return [Piece(f"{one.of}  "), Piece(one.after, ATTENTION if bad else FINE)]

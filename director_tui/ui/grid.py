@@ -1,0 +1,422 @@
+"""The one table widget. It draws visible lines only; its cursor and its marks are keys, never positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from director_tui.ui.commands import bindings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rich.style import Style
+    from textual import events
+    from textual.binding import BindingType
+
+    from director_tui.ui.format import Piece
+
+RowT = TypeVar("RowT")
+
+GAP: Final = 2
+"""Cells between two columns."""
+GUTTER: Final = 3
+"""Cells in front of the first column: cursor and mark."""
+_LAST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[RowT]):
+    """One column of a grid.
+
+    ``cell`` makes the pieces of a cell of the given width. ``width`` is a number of cells, or tells how much a row
+    needs. Columns of the lowest ``keep`` go first when there is no room; those that have none stay always, and shrink
+    to ``min_width`` at last. Spare room goes to the columns that ``grow``, up to ``max_width``.
+    """
+
+    id: str
+    title: str
+    cell: Callable[[RowT, int], Sequence[Piece]]
+    width: int | Callable[[RowT], int]
+    order: Callable[[RowT], Any] | None = None
+    keep: int | None = None
+    right: bool = False
+    min_width: int = 0
+    max_width: int = 0
+    descending: bool = False
+
+    @property
+    def grows(self) -> bool:
+        return self.max_width > 0
+
+
+class Grid(ScrollView, Generic[RowT], can_focus=True):
+    """A table of rows that come and go.
+
+    The cursor stays on its row through sorting, filtering, arrivals and removals. When its row disappears it stands
+    nowhere, which is announced, until it is moved. Rows that the filter hides lose their mark, which is announced, too.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("Moving")
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *("grid--header", "grid--cursor", "grid--marked", "grid--stale", "grid--muted", "grid--fine"),
+        *("grid--attention", "grid--danger", "grid--accent", "grid--bar", "grid--tick", "grid--tick-inside"),
+    }
+
+    class CursorMoved(Message):
+        """The cursor stands on another row, or on none (None)."""
+
+        def __init__(self, key: str | None) -> None:
+            super().__init__()
+            self.key = key
+
+    class MarksChanged(Message):
+        """Other rows are marked than before."""
+
+        def __init__(self, keys: frozenset[str]) -> None:
+            super().__init__()
+            self.keys = keys
+
+    class Notice(Message):
+        """Something happened to cursor or marks that the operator did not do."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(
+        self,
+        columns: Sequence[Column[RowT]],
+        *,
+        key: Callable[[RowT], str],
+        matches: Callable[[RowT, str], bool],
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self._columns = tuple(columns)
+        self._key = key
+        self._matches = matches
+        self._all: tuple[RowT, ...] = ()
+        self._shown: list[RowT] = []
+        self._places: dict[str, int] = {}
+        self._marks: set[str] = set()
+        self._cursor: str | None = None
+        self._cursor_place = 0
+        self._filter = ""
+        self._sort: Column[RowT] = self._columns[0]
+        self._reverse = False
+        self._stale = False
+        self._started = False
+        self._laid_out: tuple[tuple[Column[RowT], int], ...] = ()
+        self._strips: dict[tuple[str, bool], Strip] = {}
+
+    # What is in it
+
+    def set_rows(self, rows: Iterable[RowT]) -> None:
+        """Show these rows, in the grid's own order."""
+        self._all = tuple(rows)
+        self._arrange()
+
+    @property
+    def rows(self) -> tuple[RowT, ...]:
+        """The rows that the filter lets through, as shown."""
+        return tuple(self._shown)
+
+    @property
+    def hidden(self) -> int:
+        """How many rows the filter hides."""
+        return len(self._all) - len(self._shown)
+
+    @property
+    def cursor_key(self) -> str | None:
+        return self._cursor
+
+    @property
+    def marks(self) -> frozenset[str]:
+        return frozenset(self._marks)
+
+    @property
+    def filter_text(self) -> str:
+        return self._filter
+
+    @property
+    def sorted_by(self) -> tuple[str, bool]:
+        """The id of the column, and whether its order is turned round."""
+        return self._sort.id, self._reverse
+
+    def set_filter(self, text: str) -> None:
+        """Show only the rows that match. If that hides the one under the cursor, it goes to the first row shown."""
+        self._filter = text
+        if self._cursor is not None and not any(
+            self._key(row) == self._cursor and self._matches(row, text.casefold()) for row in self._all
+        ):
+            self._cursor = None
+            self._started = False
+        self._arrange()
+
+    def set_stale(self, stale: bool) -> None:
+        """Dim everything: the data is old."""
+        if stale != self._stale:
+            self._stale = stale
+            self._redraw()
+
+    def sort_by(self, column_id: str, *, reverse: bool = False) -> None:
+        """Raises StopIteration if there is no such column with an order."""
+        self._sort = next(one for one in self._columns if one.id == column_id and one.order is not None)
+        self._reverse = reverse
+        self._arrange()
+        self._scroll_to_cursor()
+
+    def sort_next(self) -> None:
+        """Sort by the next column that is on screen."""
+        choices = [column for column, _ in self._laid_out if column.order is not None] or [self._sort]
+        place = choices.index(self._sort) if self._sort in choices else -1
+        self.sort_by(choices[(place + 1) % len(choices)].id)
+
+    def move_cursor(self, key: str) -> None:
+        """Put the cursor on this row, if it is shown."""
+        if key in self._places:
+            self._set_cursor(key)
+
+    def toggle_mark(self) -> None:
+        if self._cursor is not None:
+            self._set_marks(self._marks ^ {self._cursor})
+
+    def mark_shown(self) -> None:
+        """Mark every row shown; if they all are, none."""
+        shown = set(self._places)
+        self._set_marks(set() if shown <= self._marks else shown)
+
+    def clear_marks(self) -> None:
+        self._set_marks(set())
+
+    # Keys and mouse
+
+    def action_cursor_down(self) -> None:
+        self._step(1)
+
+    def action_cursor_up(self) -> None:
+        self._step(-1)
+
+    def action_cursor_top(self) -> None:
+        self._step(-_LAST)
+
+    def action_cursor_bottom(self) -> None:
+        self._step(_LAST)
+
+    def action_page_down(self) -> None:
+        self._step(max(1, self._page - 1))
+
+    def action_page_up(self) -> None:
+        self._step(-max(1, self._page - 1))
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            self._click_header(event.x)
+            return
+        place = event.y - 1 + self.scroll_offset.y
+        if place < len(self._shown):
+            self._set_cursor(self._key(self._shown[place]))
+
+    def _click_header(self, x: int) -> None:
+        begin = GUTTER
+        for column, width in self._laid_out:
+            if begin <= x < begin + width + GAP and column.order is not None:
+                self.sort_by(column.id, reverse=not self._reverse if column is self._sort else False)
+                return
+            begin += width + GAP
+
+    def _step(self, by: int) -> None:
+        if not self._shown:
+            return
+        # If its row went away, the first press lands where it was: on a row that can be seen before the next one.
+        place = self._cursor_place if self._cursor is None else self._places[self._cursor] + by
+        self._set_cursor(self._key(self._shown[max(0, min(place, len(self._shown) - 1))]))
+
+    # Arranging
+
+    def _arrange(self) -> None:
+        text = self._filter.casefold()
+        shown = [row for row in self._all if not text or self._matches(row, text)]
+        order = self._sort.order
+        if order is not None:
+            # By the first column among equals: equal counts must not change places at every reading.
+            first = self._columns[0].order
+            if first is not None and order is not first:
+                shown.sort(key=first)
+            shown.sort(key=order, reverse=self._sort.descending != self._reverse)
+        self._shown = shown
+        self._places = {self._key(row): place for place, row in enumerate(shown)}
+        self._keep_cursor()
+        self._keep_marks()
+        self._lay_out()
+        self._redraw()
+
+    def _keep_cursor(self) -> None:
+        if self._cursor is not None and self._cursor not in self._places:
+            gone = self._cursor
+            self._cursor = None
+            self.post_message(self.CursorMoved(None))
+            there = any(self._key(row) == gone for row in self._all)
+            why = "does not match the filter any more" if there else "is not there any more"
+            self.post_message(self.Notice(f"{gone} {why}; the cursor stood on it"))
+        elif self._cursor is not None:
+            self._cursor_place = self._places[self._cursor]
+        elif self._shown and not self._started:
+            self._started = True
+            self._set_cursor(self._key(self._shown[0]))
+
+    def _keep_marks(self) -> None:
+        dropped = self._marks - set(self._places)
+        if dropped:
+            self._set_marks(self._marks - dropped)
+            count = len(dropped)
+            what = next(iter(dropped)) if count == 1 else f"{count} backends"
+            self.post_message(self.Notice(f"mark dropped: {what} not shown any more"))
+
+    def _set_marks(self, marks: set[str]) -> None:
+        if marks != self._marks:
+            self._marks = marks
+            self._redraw()
+            self.post_message(self.MarksChanged(frozenset(marks)))
+
+    def _set_cursor(self, key: str) -> None:
+        if key == self._cursor:
+            return
+        before = self._cursor
+        self._cursor = key
+        self._cursor_place = self._places[key]
+        for moved in (before, key):
+            if moved is not None and moved in self._places:
+                self.refresh(Region(0, self._places[moved] + 1 - self.scroll_offset.y, self.size.width, 1))
+        self._scroll_to_cursor()
+        self.post_message(self.CursorMoved(key))
+
+    def _scroll_to_cursor(self) -> None:
+        if self._cursor is None or self._page <= 0:
+            return
+        place, top = self._places[self._cursor], self.scroll_offset.y
+        if place < top:
+            self.scroll_to(y=place, animate=False, immediate=True)
+        elif place >= top + self._page:
+            self.scroll_to(y=place - self._page + 1, animate=False, immediate=True)
+
+    @property
+    def _page(self) -> int:
+        """Lines for rows: the header takes one."""
+        return self.size.height - 1
+
+    def on_resize(self) -> None:
+        self._lay_out()
+        self._redraw()
+        self._scroll_to_cursor()
+
+    def _redraw(self) -> None:
+        self._strips.clear()
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Textual calls this when the theme has changed."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def _lay_out(self) -> None:
+        """Choose columns and widths for the room there is."""
+        room = max(0, self.size.width - GUTTER)
+        wanted = {column.id: self._natural_width(column) for column in self._columns}
+        chosen = [column for column in self._columns if wanted[column.id] > 0]
+
+        def total(columns: Sequence[Column[RowT]]) -> int:
+            return sum(wanted[column.id] + GAP for column in columns) - GAP
+
+        while total(chosen) > room:
+            optional = [column for column in chosen if column.keep is not None]
+            if not optional:
+                break
+            chosen.remove(min(optional, key=lambda column: column.keep or 0))
+        for column in reversed(chosen):
+            excess = total(chosen) - room
+            if excess <= 0:
+                break
+            if column.min_width:
+                wanted[column.id] = max(column.min_width, wanted[column.id] - excess)
+        spare = room - total(chosen)
+        growing = [column for column in chosen if column.grows]
+        for number, column in enumerate(growing):
+            extra = min(spare // (len(growing) - number), column.max_width - wanted[column.id])
+            wanted[column.id] += max(0, extra)
+            spare -= max(0, extra)
+        self._laid_out = tuple((column, wanted[column.id]) for column in chosen)
+        # One line more than rows, for the header that stays in place.
+        self.virtual_size = Size(self.size.width, len(self._shown) + 1)
+
+    def _natural_width(self, column: Column[RowT]) -> int:
+        if isinstance(column.width, int):
+            return column.width
+        widest = max((column.width(row) for row in self._all), default=0)
+        return max(widest, cell_len(column.title) + 2) if widest else 0
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        if y == 0:
+            return self._header()
+        place = self.scroll_offset.y + y - 1
+        if place >= len(self._shown):
+            return Strip.blank(self.size.width, self.rich_style)
+        key = self._key(self._shown[place])
+        at_cursor = key == self._cursor
+        strip = self._strips.get((key, at_cursor))
+        if strip is None:
+            strip = self._strips[key, at_cursor] = self._row(self._shown[place], key, at_cursor=at_cursor)
+        return strip
+
+    def _header(self) -> Strip:
+        style = self.rich_style + self.get_component_rich_style("grid--header", partial=True)
+        segments = [Segment(" " * GUTTER, style)]
+        for column, width in self._laid_out:
+            title = column.title
+            if column is self._sort:
+                arrow = "▾" if self._sort.descending != self._reverse else "▴"
+                title = f"{arrow} {title}" if column.right else f"{title} {arrow}"
+            if cell_len(title) > width:
+                title = set_cell_size(title, width)
+            padding = " " * (width - cell_len(title))
+            segments.append(Segment((padding + title if column.right else title + padding) + " " * GAP, style))
+        return Strip(segments).adjust_cell_length(self.size.width, style)
+
+    def _row(self, row: RowT, key: str, *, at_cursor: bool) -> Strip:
+        base = self.rich_style
+        if key in self._marks:
+            base += self.get_component_rich_style("grid--marked", partial=True)
+        if at_cursor:
+            base += self.get_component_rich_style("grid--cursor", partial=True)
+        accent = base + self.get_component_rich_style("grid--accent", partial=True)
+        segments = [Segment(f"{'▸' if at_cursor else ' '}{'◆' if key in self._marks else ' '} ", accent)]
+        for column, width in self._laid_out:
+            used = 0
+            cells: list[Segment] = []
+            for piece in column.cell(row, width):
+                text = piece.text
+                length = cell_len(text)
+                if used + length > width:
+                    text = set_cell_size(text, width - used - 1) + "…" if width - used > 0 else ""
+                    length = width - used
+                cells.append(Segment(text, self._meaning(base, piece.meaning)))
+                used += length
+            padding = Segment(" " * (width - used), base)
+            segments.extend([padding, *cells] if column.right else [*cells, padding])
+            segments.append(Segment(" " * GAP, base))
+        return Strip(segments).adjust_cell_length(self.size.width, base)
+
+    def _meaning(self, base: Style, meaning: str) -> Style:
+        if self._stale:
+            return base + self.get_component_rich_style("grid--stale", partial=True)
+        return base + self.get_component_rich_style(f"grid--{meaning}", partial=True) if meaning else base
