@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director.model import (
@@ -21,12 +22,11 @@ from director_tui.director.model import (
     RingSettings,
     RingView,
     State,
-    ip_order,
 )
 from director_tui.errors import MalformedOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 Header = tuple[str, ...]
 
@@ -47,47 +47,48 @@ PLACEMENT_HEADERS: Final[tuple[Header, ...]] = (("status", "expires", "hashed", 
 MAP_HEADERS: Final[tuple[Header, ...]] = (("user", "hash", "mail server ip", "expire time"),)
 USER_HASH_HEADERS: Final[tuple[Header, ...]] = (("hash",),)
 DUMP_HEADERS: Final[tuple[Header, ...]] = (("command", "socket-path", "host", "vhost_count"),)
-
-_CONTROLS = dict.fromkeys(
-    [
-        *range(0x20),
-        *range(0x7F, 0xA0),
-        *(0x200E, 0x200F, 0x061C),  # marks that turn the writing direction
-        *range(0x2028, 0x202F),  # line and paragraph separators, embeddings and overrides of direction
-        *range(0x2066, 0x206A),  # isolates of direction
-        0xFEFF,
-    ],
-    "\N{REPLACEMENT CHARACTER}",
+PROXY_HEADER_ENDS: Final[tuple[Header, ...]] = (
+    ("proto", "src ip", "dest ip", "port"),
+    ("service", "src-ip", "dest-ip", "dest-port"),  # the header of the second login process and of those after it
 )
+
+
+# Directors take at most 1000. Each makes a point of the hash ring here, so a number without sense has to stop early.
+_LARGEST_VHOSTS: Final = 65535
 
 
 def clean(text: bytes | str) -> str:
     """Text from outside, made fit for a terminal.
 
-    Bytes that are not UTF-8 become ``\\xNN``; control characters, and those that turn the direction of writing, become
-    U+FFFD.
+    Bytes that are not UTF-8 become ``\\xNN``. Characters that Python does not call printable become U+FFFD: control
+    characters, those that turn the direction of writing or have no width, separators other than the plain space.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "backslashreplace")
-    else:
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text.translate(_CONTROLS)
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _stand_in(character) for character in text)
 
 
 def clean_lines(text: bytes | str) -> str:
-    """Like :func:`clean`, but the breaks between lines stay; for messages of several lines."""
+    """Like :func:`clean`, but the breaks between lines stay; empty lines go. For messages of several lines."""
     parts = text.splitlines()
     return "\n".join(line for part in parts if (line := clean(part).rstrip()))
 
 
+def _stand_in(character: str) -> str:
+    escaped = ord(character) - 0xDC00  # a byte of an argument or a file name, as Python's surrogateescape keeps it
+    return f"\\x{escaped:02x}" if 0x80 <= escaped <= 0xFF else "\N{REPLACEMENT CHARACTER}"
+
+
 def backends(stdout: bytes) -> tuple[Backend, ...]:
     """``director status``: every backend, in the director's order. Raises MalformedOutput."""
-    rows = _Table(stdout, STATUS_HEADERS, "director status")
+    rows = _Table(stdout, STATUS_HEADERS.__contains__, "director status")
     return tuple(
         Backend(
             ip=row.ip("mail server ip"),
             tag=row.text("tag"),
-            vhosts=row.number("vhosts"),
+            vhosts=row.number("vhosts", _LARGEST_VHOSTS),
             state=row.state("state"),
             state_changed=row.time("state changed"),
             users=row.number("users"),
@@ -100,13 +101,12 @@ def ring_view(stdout: bytes) -> RingView:
     """``director ring status``: what one director says about the ring. Raises MalformedOutput."""
     peers: list[DirectorPeer] = []
     unidentified: list[str] = []
-    for row in _Table(stdout, RING_HEADERS, "director ring status"):
+    for row in _Table(stdout, RING_HEADERS.__contains__, "director ring status"):
         # A connection whose director is not known yet is printed without its first four cells
         # (doveadm_director_connection_append_status in doveadm-connection.c).
-        if not _is_ip(row.text("director ip")):
-            if not row.text("director ip").startswith(("handshaking", "syncing", "synced")):
-                raise row.wrong("director ip", "an IP address")
-            unidentified.append(row.text("director ip"))
+        first = row.text("director ip")
+        if first.startswith(("handshaking", "syncing", "synced")):
+            unidentified.append(first)
             continue
         peers.append(
             DirectorPeer(
@@ -129,7 +129,7 @@ def ring_view(stdout: bytes) -> RingView:
 
 def placement(stdout: bytes, tag: str) -> Placement:
     """``director status USER TAG``: where a user is and would be. Raises MalformedOutput."""
-    row = _Table(stdout, PLACEMENT_HEADERS, "director status USER").only()
+    row = _Table(stdout, PLACEMENT_HEADERS.__contains__, "director status USER").only()
     current = row.text("status")
     assigned = current not in {"n/a", "not assigned"}  # the latter up to 2.2.20
     return Placement(
@@ -147,9 +147,13 @@ def assignments(stdout: bytes) -> tuple[Assignment, ...]:
     With a file of user names doveadm prints a hash once for each name that has it; that is still one assignment. One
     hash can be assigned in several tags, to a backend of each.
     """
-    rows = _Table(stdout, MAP_HEADERS, "director map")
-    found = (Assignment(row.number("hash"), row.ip("mail server ip"), row.time("expire time")) for row in rows)
-    return tuple(dict.fromkeys(found))
+    rows = _Table(stdout, MAP_HEADERS.__contains__, "director map")
+    found: dict[tuple[int, str], Assignment] = {}
+    for row in rows:
+        hash_, ip = row.number("hash", 2**32 - 1), row.ip("mail server ip")
+        if (hash_, ip) not in found:
+            found[hash_, ip] = Assignment(hash_, ip, row.time("expire time"))
+    return tuple(found.values())
 
 
 def user_hash(stdout: bytes) -> int:
@@ -157,13 +161,13 @@ def user_hash(stdout: bytes) -> int:
 
     doveadm exits 0 with an empty line when it can't expand ``director_username_hash``.
     """
-    return _Table(stdout, USER_HASH_HEADERS, "director map -u").only().number("hash")
+    return _Table(stdout, USER_HASH_HEADERS.__contains__, "director map -u").only().number("hash", 2**32 - 1)
 
 
 def dumped_commands(stdout: bytes) -> tuple[DumpedCommand, ...]:
     """``director dump``: the commands that would rebuild the list of backends. Raises MalformedOutput."""
     commands = []
-    for row in _Table(stdout, DUMP_HEADERS, "director dump"):
+    for row in _Table(stdout, DUMP_HEADERS.__contains__, "director dump"):
         ip, _, tag = row.text("host").partition("@")
         if not _is_ip(ip):
             raise row.wrong("host", "an IP address")
@@ -175,32 +179,28 @@ def dumped_commands(stdout: bytes) -> tuple[DumpedCommand, ...]:
 def proxy_sessions(stdout: bytes) -> tuple[ProxySession, ...]:
     """``proxy list``: the sessions that pass through one director. Raises MalformedOutput.
 
-    Each login process sends the header again, which then stands among the rows; and with no login process there is no
-    header at all, only an empty line. Between user name and protocol stand the alternative user names, if there are
-    any. A row that does not fit the header belongs to a login process that knows other ones: it is refused.
+    Each login process sends the header again, in other words, which then stands among the rows; and with no login
+    process there is no header at all, only an empty line. Between user name and protocol stand the alternative user
+    names, if there are any. A row that does not fit the header belongs to a login process that knows other ones.
     """
     if stdout in {b"", b"\n"}:
         return ()
-    lines = _lines(stdout, "proxy list")
-    header = _cells(lines[0])
-    tail = ("service", "src-ip", "dest-ip", "dest-port"), ("proto", "src ip", "dest ip", "port")
-    if header[:1] != ("username",) or header[-4:] not in tail:
-        raise _no_header("proxy list", lines[0])
-    repeated = ("username", *tail[0])
     sessions = []
-    for number, line in enumerate(lines[1:], start=2):
-        cells = _cells(line)
-        if cells in {header, repeated} or cells[-4:] in tail:
-            continue
-        port = cells[-1]
-        if len(cells) != len(header) or not port.isascii() or not port.isdigit() or not _is_ip(cells[-2]):
-            raise MalformedOutput(f"doveadm proxy list: line {number} does not fit its header: {_quoted(line)}")
-        sessions.append(ProxySession(cells[0], cells[-4], cells[-3], canonical_ip(cells[-2]), int(port)))
+    for row in _Table(stdout, _is_proxy_header, "proxy list"):
+        if not _is_proxy_header(row.cells):
+            user, protocol, source_ip, ip, port = row.cells[0], *row.cells[-4:]
+            if not _is_number(port) or not _is_ip(ip):
+                raise row.wrong("dest ip, port", "an address and a port")
+            sessions.append(ProxySession(user, protocol, source_ip, canonical_ip(ip), int(port)))
     return tuple(sessions)
 
 
-_SETTING = re.compile(rb"^([a-z_]+) = ?(.*)$")
-_DURATION = re.compile(r"(\d+) ?(msecs?|secs?|mins?|hours?|days?|weeks?|ms|[smhdw])?")
+def _is_proxy_header(cells: Header) -> bool:
+    return len(cells) >= 5 and cells[0] == "username" and cells[-4:] in PROXY_HEADER_ENDS
+
+
+_SETTING = re.compile(rb"([a-z_]+) = ?(.*)")
+_DURATION = re.compile(r"([0-9]{1,9}) ?(msecs?|secs?|mins?|hours?|days?|weeks?|ms|[smhdw])?(?: |$)")
 _UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -210,14 +210,13 @@ def ring_settings(stdout: bytes, version: tuple[int, ...] = ()) -> RingSettings:
     ``version`` decides what the absence of ``director_consistent_hashing`` means: 2.3 has no such setting because it
     always hashes consistently. 2.2 has it, and its default is no.
     """
-    values = {
-        match[1].decode(): clean(match[2]) for line in stdout.splitlines() if (match := _SETTING.match(line)) is not None
-    }
+    lines = [line for line in stdout.splitlines() if line.strip()]
+    matches = filter(None, map(_SETTING.fullmatch, lines))
+    values = {match[1].decode(): clean(match[2]) for match in matches}
     if not any(name.startswith("director_") for name in values):
-        first = stdout.splitlines()[0] if stdout.strip() else b""
+        printed = f"no setting of a director, but {_quoted(lines[0])}" if lines else "nothing"
         raise MalformedOutput(
-            f"doveconf printed none of the director's settings, but {_quoted(first)}" if first else "doveconf printed nothing",
-            "check the words for doveconf in the configuration of this program",
+            f"doveconf printed {printed}", "check the words for doveconf in the configuration of this program"
         )
     defaults = RingSettings()
     consistent = values.get("director_consistent_hashing")
@@ -228,7 +227,7 @@ def ring_settings(stdout: bytes, version: tuple[int, ...] = ()) -> RingSettings:
         username_hash=values.get("director_username_hash", defaults.username_hash),
         user_expire_s=_seconds(values.get("director_user_expire"), defaults.user_expire_s),
         user_kick_delay_s=_seconds(values.get("director_user_kick_delay"), defaults.user_kick_delay_s),
-        max_parallel_moves=int(moves) if moves.isascii() and moves.isdigit() else defaults.max_parallel_moves,
+        max_parallel_moves=int(moves) if _is_number(moves) else defaults.max_parallel_moves,
         consistent_hashing=consistent == "yes" if consistent is not None else version >= (2, 3) or not version,
     )
 
@@ -236,70 +235,87 @@ def ring_settings(stdout: bytes, version: tuple[int, ...] = ()) -> RingSettings:
 def version(stdout: bytes) -> tuple[int, ...]:
     """The first line of ``doveconf -n``, ``# 2.3.19.1 (…): …``: Dovecot's version. Raises MalformedOutput."""
     for line in stdout.splitlines():
-        if match := re.match(rb"# (\d+(?:\.\d+)+)\b", line):
+        if match := re.match(rb"# ([0-9]{1,9}(?:\.[0-9]{1,9})+)\b", line):
             return tuple(int(part) for part in match[1].split(b"."))
     raise MalformedOutput("doveconf -n named no version of Dovecot")
 
 
+@lru_cache(maxsize=4096)
 def canonical_ip(text: str) -> str:
-    """An IP address in the one form that doveadm prints. Raises ValueError if it is not a literal address."""
+    """An IP address in the one form that doveadm prints, which is inet_ntop's.
+
+    Raises ValueError if it is not a literal address; one with a zone (``fe80::1%eth0``) is none to Dovecot.
+    """
     address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return f"::ffff:{address.ipv4_mapped}"
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if "%" in text:
+        raise ValueError(f"{clean(text)!r} has a zone")
+    # inet_ntop writes the last 32 bits as an IPv4 address after ::ffff: and after ::, but ::1 and the like stay.
+    high, low = divmod(int(address), 1 << 32)
+    if high == 0xFFFF or (high == 0 and low > 0xFFFF):
+        return f"::{'ffff:' if high else ''}{ipaddress.IPv4Address(low)}"
     return str(address)
 
 
 class _Table:
-    """Rows under one of the known headers. What a login shell printed before the header is passed over."""
+    """Rows under a header that is known. What a login shell printed before the header is passed over."""
 
-    def __init__(self, stdout: bytes, headers: Sequence[Header], command: str) -> None:
-        self._command = command
+    def __init__(self, stdout: bytes, is_header: Callable[[Header], bool], command: str) -> None:
+        self.command: Final = command
+        # Nearly always there is nothing to clean, and one look at the whole is much cheaper than one at each cell.
+        self._cells = _plain_cells if _PLAIN.fullmatch(stdout) else _cleaned_cells
         lines = _lines(stdout, command)
-        for start, line in enumerate(lines):
-            if _cells(line) in headers:
-                break
-        else:
-            raise _no_header(command, lines[0])
-        self._header = _cells(lines[start])
-        self._lines = lines[start + 1 :]
-        self._first = start + 2
+        place = next((place for place, line in enumerate(lines) if is_header(self._cells(line))), None)
+        if place is None:
+            raise MalformedOutput(
+                f"this is not what doveadm {command} prints; it begins with {_quoted(lines[0])}",
+                "see what the same command prints when you run it there by hand",
+            )
+        header = self._cells(lines[place])
+        self.width: Final = len(header)
+        self.columns: Final = {name: column for column, name in enumerate(header)}
+        self._rows = lines[place + 1 :]
+        self._first = place + 2
 
     def __iter__(self) -> Iterator[_Row]:
-        return (self._row(number, line) for number, line in enumerate(self._lines, start=self._first))
+        for number, line in enumerate(self._rows, start=self._first):
+            cells = self._cells(line)
+            if len(cells) != self.width:
+                raise MalformedOutput(
+                    f"doveadm {self.command}: line {number} has {len(cells)} cells, its header has {self.width}: "
+                    f"{_quoted(line)}",
+                    "a tag or name with a tab in it does this",
+                )
+            yield _Row(self, number, cells)
 
     def only(self) -> _Row:
-        if len(self._lines) != 1:
-            raise MalformedOutput(f"doveadm {self._command}: one row was expected, {len(self._lines)} came")
-        return self._row(self._first, self._lines[0])
-
-    def _row(self, number: int, line: bytes) -> _Row:
-        cells = _cells(line)
-        if len(cells) != len(self._header):
-            raise MalformedOutput(
-                f"doveadm {self._command}: line {number} has {len(cells)} cells, its header has {len(self._header)}: "
-                f"{_quoted(line)}",
-                "a tag or name with a tab in it does this",
-            )
-        return _Row(self._command, number, dict(zip(self._header, cells, strict=True)))
+        rows = list(self)
+        if len(rows) != 1:
+            raise MalformedOutput(f"doveadm {self.command}: one row was expected, {len(rows)} came")
+        return rows[0]
 
 
 class _Row:
-    __slots__ = ("_cells", "_command", "_number")
+    """One row; every reader of a cell raises MalformedOutput that names it. A column may be absent in old versions."""
 
-    def __init__(self, command: str, number: int, cells: dict[str, str]) -> None:
-        self._command = command
+    __slots__ = ("_number", "_table", "cells")
+
+    def __init__(self, table: _Table, number: int, cells: tuple[str, ...]) -> None:
+        self._table = table
         self._number = number
-        self._cells = cells
+        self.cells = cells
 
     def text(self, name: str) -> str:
-        """The cell, or nothing where this version of doveadm has no such column."""
-        return self._cells.get(name, "")
+        """The cell, or nothing where there is no such column."""
+        column = self._table.columns.get(name)
+        return "" if column is None else self.cells[column]
 
-    def number(self, name: str) -> int:
+    def number(self, name: str, largest: int = 2**64 - 1) -> int:
         text = self.text(name)
-        if not text.isascii() or not text.isdigit():
-            raise self.wrong(name, "a number")
-        return int(text)
+        if not _is_number(text) or (number := int(text)) > largest:
+            raise self.wrong(name, f"a number up to {largest}" if _is_number(text) else "a number")
+        return number
 
     def optional_number(self, name: str) -> int | None:
         return None if self.text(name) in {"", "-"} else self.number(name)
@@ -315,7 +331,7 @@ class _Row:
 
     def state(self, name: str) -> State:
         text = self.text(name)
-        if text in {"up", ""}:
+        if text == "up" or name not in self._table.columns:
             return State.UP
         if text == "down":
             return State.DOWN
@@ -323,46 +339,61 @@ class _Row:
 
     def time(self, name: str) -> datetime | None:
         text = self.text(name)
-        if text in {"", "-", "-1", "never"}:
+        if text in {"-", "-1", "never"} or name not in self._table.columns:
             return None
         try:
-            # The director prints local time without a zone, and every call sets TZ=UTC.
-            return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+            return _time(text)
         except ValueError:
             raise self.wrong(name, "a time") from None
 
     def wrong(self, name: str, wanted: str) -> MalformedOutput:
+        shown = _quoted(self.text(name) if name in self._table.columns else " ".join(self.cells))
         return MalformedOutput(
-            f"doveadm {self._command}: line {self._number}, column {name}: {wanted} was expected, "
-            f"not {_quoted(self.text(name))}"
+            f"doveadm {self._table.command}: line {self._number}, column {name}: {wanted} was expected, not {shown}"
         )
+
+
+_PLAIN = re.compile(rb"[\t\n\x20-\x7e]*")
+_TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2}) ([0-9]{2}):([0-9]{2}):([0-9]{2})")
+
+
+def _lines(stdout: bytes, command: str) -> list[str]:
+    if not stdout.strip():
+        raise MalformedOutput(f"doveadm {command} printed nothing")
+    if not stdout.endswith(b"\n"):
+        raise MalformedOutput(f"doveadm {command}: the output ends in the middle of a line: it is not complete")
+    return stdout[:-1].decode("utf-8", "backslashreplace").split("\n")
+
+
+def _plain_cells(line: str) -> tuple[str, ...]:
+    return tuple(line.split("\t"))
+
+
+def _cleaned_cells(line: str) -> tuple[str, ...]:
+    return tuple([clean(cell) for cell in line.removesuffix("\r").split("\t")])
+
+
+def _is_number(text: str) -> bool:
+    # No number that doveadm prints is longer than that of a 64-bit counter.
+    return len(text) <= 20 and text.isascii() and text.isdigit()
 
 
 def _is_ip(text: str) -> bool:
     try:
-        ip_order(text)
+        canonical_ip(text)
     except ValueError:
         return False
     return True
 
 
-def _lines(stdout: bytes, command: str) -> list[bytes]:
-    if not stdout.strip():
-        raise MalformedOutput(f"doveadm {command} printed nothing")
-    if not stdout.endswith(b"\n"):
-        raise MalformedOutput(f"doveadm {command}: the output ends in the middle of a line: it is not complete")
-    return [line.removesuffix(b"\r") for line in stdout[:-1].split(b"\n")]
-
-
-def _cells(line: bytes) -> tuple[str, ...]:
-    return tuple(clean(cell) for cell in line.split(b"\t"))
-
-
-def _no_header(command: str, first: bytes) -> MalformedOutput:
-    return MalformedOutput(
-        f"this is not what doveadm {command} prints; it begins with {_quoted(first)}",
-        "see what the same command prints when you run it there by hand",
-    )
+@lru_cache(maxsize=4096)  # users of one ring expire within the same few hundred seconds
+def _time(text: str) -> datetime:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    year, month, day, hour, minute, second = map(int, match.groups())
+    # doveadm prints local time without a zone, and every call sets TZ=UTC.
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
 
 
 def _quoted(text: bytes | str) -> str:
@@ -372,9 +403,8 @@ def _quoted(text: bytes | str) -> str:
 
 def _seconds(text: str | None, default: float) -> float:
     """A duration as doveconf prints it: ``15 mins``, ``2 secs``, ``500 msecs``, and sums of them."""
-    if not text:
+    parts = list(_DURATION.finditer(text or ""))
+    if not parts or "".join(part[0] for part in parts) != text:
         return default
-    total = 0.0
-    for amount, unit in _DURATION.findall(text):
-        total += int(amount) * _UNIT_S["ms" if unit.startswith(("ms", "msec")) else unit[:1]]
-    return total
+    amounts = (part.groups("") for part in parts)
+    return sum(int(amount) * _UNIT_S["ms" if unit.startswith("ms") else unit[:1]] for amount, unit in amounts)
