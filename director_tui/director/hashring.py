@@ -10,10 +10,11 @@ import hashlib
 import re
 import string
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from math import gcd
 from typing import TYPE_CHECKING, Final
 
@@ -49,27 +50,29 @@ class HashRing:
         usable = sorted((backend for backend in backends if backend.usable), key=lambda backend: ip_order(backend.ip))
         self.ips: Final = tuple(backend.ip for backend in usable)
         self._vhosts = tuple(backend.vhosts for backend in usable)
-        self._consistent = consistent
-        self._points, self._owners = _points_of(self.ips, self._vhosts) if consistent else (array("Q"), array("L"))
-        self._repeated = 0 if consistent else sum(self._vhosts)
+        self.consistent: Final = consistent
+        self._points, self._owners = _points_of(self.ips, self._vhosts) if consistent else (array("I"), array("H"))
+        # Without consistent hashing: where the places of each backend end.
+        self._ends = tuple(accumulate(self._vhosts))
 
     def backend_of(self, hash_: int) -> str | None:
         """The IP of the backend that this user hash leads to, None if the tag has no usable backend."""
         if not self.ips:
             return None
-        if self._consistent:
+        if self.consistent:
             return self.ips[self._owners[bisect_left(self._points, hash_) % len(self._points)]]
-        place = hash_ % self._repeated
-        for ip, vhosts in zip(self.ips, self._vhosts, strict=True):
-            if place < vhosts:
-                return ip
-            place -= vhosts
-        raise AssertionError("a remainder is smaller than its divisor")
+        return self.ips[bisect_right(self._ends, hash_ % self._ends[-1])]
 
     def shares(self) -> dict[str, float]:
         """The fraction of the hash space, 0…1, that leads to each usable backend; they add up to 1."""
-        if not self._consistent:
-            return {ip: vhosts / self._repeated for ip, vhosts in zip(self.ips, self._vhosts, strict=True)}
+        if not self.ips:
+            return {}
+        if not self.consistent:
+            # Counted, not assigned: a director can have the same IP twice when its configuration has it twice.
+            places: Counter[str] = Counter()
+            for ip, vhosts in zip(self.ips, self._vhosts, strict=True):
+                places[ip] += vhosts
+            return {ip: count / self._ends[-1] for ip, count in places.items()}
         return {ip: width / HASH_SPACE for ip, width in self._widths().items()}
 
     def arcs(self) -> Iterable[tuple[int, str]]:
@@ -77,22 +80,12 @@ class HashRing:
 
         Only for consistent hashing; raises ValueError otherwise, because there neighbouring hashes go apart.
         """
-        if not self._consistent:
+        if not self.consistent:
             raise ValueError("without consistent hashing the hash space has no arcs")
         for point, owner in zip(self._points, self._owners, strict=True):
             yield point, self.ips[owner]
         if self.ips and self._points[-1] < HASH_SPACE - 1:
             yield HASH_SPACE - 1, self.ips[self._owners[0]]
-
-    def _by_remainder(self, modulus: int) -> list[Counter[str]]:
-        """How many places each backend has at each remainder; only without consistent hashing."""
-        counts: list[Counter[str]] = [Counter() for _ in range(modulus)]
-        place = 0
-        for ip, vhosts in zip(self.ips, self._vhosts, strict=True):
-            for _ in range(vhosts):
-                counts[place % modulus][ip] += 1
-                place += 1
-        return counts
 
     def _widths(self) -> dict[str, int]:
         widths = dict.fromkeys(self.ips, 0)
@@ -115,8 +108,10 @@ class Move:
 def predicted_moves(before: HashRing, after: HashRing) -> tuple[Move, ...]:
     """What part of a tag's hash space changes its backend, from where to where, the largest first.
 
-    Both rings have to be of the same kind, consistent or not.
+    Raises ValueError unless both rings are of the same kind, consistent or not.
     """
+    if before.consistent is not after.consistent:
+        raise ValueError("one ring hashes consistently, the other does not")
     parts: dict[tuple[str | None, str | None], float] = {}
     for share, old, new in _overlay(before, after):
         if old != new:
@@ -150,7 +145,7 @@ def _first_32_bits(data: bytes) -> int:
 def _points(ip: str, vhosts: int) -> array[int]:
     """The points of one backend, in no order. MD5 of the IP as text, a dash, and the number of the vhost."""
     prefix = hashlib.md5(f"{ip}-".encode(), usedforsecurity=False)
-    points = array("Q")
+    points = array("I")
     for number in range(vhosts):
         digest = prefix.copy()
         digest.update(b"%d" % number)
@@ -170,7 +165,7 @@ def _points_of(ips: tuple[str, ...], vhosts: tuple[int, ...]) -> tuple[array[int
         for point in _points(ip, count)
     ]
     keyed.sort()
-    return array("Q", (key >> 16 for key in keyed)), array("L", (key & 0xFFFF for key in keyed))
+    return array("I", (key >> 16 for key in keyed)), array("H", (key & 0xFFFF for key in keyed))
 
 
 def _overlay(before: HashRing, after: HashRing) -> Iterable[tuple[float, str | None, str | None]]:
@@ -181,21 +176,36 @@ def _overlay(before: HashRing, after: HashRing) -> Iterable[tuple[float, str | N
         for ip, share in after.shares().items() if after.ips else ():
             yield share, None, ip
         return
-    if before._consistent and after._consistent:
+    if before.consistent:
         ends = sorted({last for ring in (before, after) for last, _ in ring.arcs()})
         begin = 0
         for last in ends:
             yield (last + 1 - begin) / HASH_SPACE, before.backend_of(last), after.backend_of(last)
             begin = last + 1
         return
-    # A hash stands at place h % m before and h % n after. Both places agree modulo gcd(m, n), and every such pair of
-    # places is equally frequent (the Chinese remainder theorem), so counting places per remainder is enough.
-    common = gcd(before._repeated, after._repeated)
-    pairs = before._repeated * after._repeated // common
-    for old_places, new_places in zip(before._by_remainder(common), after._by_remainder(common), strict=True):
-        for old, old_count in old_places.items():
-            for new, new_count in new_places.items():
-                yield old_count * new_count / pairs, old, new
+    # A hash stands at place h % m before and h % n after. Both places agree modulo gcd(m, n), and all such pairs of
+    # places are equally frequent (the Chinese remainder theorem), so it is enough to count the pairs that agree.
+    old_places, new_places = before._ends[-1], after._ends[-1]
+    common = gcd(old_places, new_places)
+    pairs = old_places // common * new_places
+    for old, old_end, old_count in zip(before.ips, before._ends, before._vhosts, strict=True):
+        for new, new_end, new_count in zip(after.ips, after._ends, after._vhosts, strict=True):
+            agreeing = _agreeing(old_end - old_count, old_count, new_end - new_count, new_count, common)
+            if agreeing:
+                yield agreeing / pairs, old, new
+
+
+def _agreeing(begin: int, count: int, other_begin: int, other_count: int, modulus: int) -> int:
+    """How many pairs of numbers, one from each of two ranges, leave the same remainder."""
+    rounds, rest = divmod(count, modulus)
+    other_rounds, other_rest = divmod(other_count, modulus)
+    begin %= modulus
+    other_begin %= modulus
+    overlap = 0
+    # What is left of the two ranges after whole rounds overlaps directly, or with one of them turned once.
+    for turn in (other_begin - modulus, other_begin, other_begin + modulus):
+        overlap += max(0, min(begin + rest, turn + other_rest) - max(begin, turn))
+    return modulus * rounds * other_rounds + rounds * other_rest + other_rounds * rest + overlap
 
 
 _VARIABLE = re.compile(r"%([LU]?)([und])|%(%)|%(.?)")
