@@ -9,7 +9,7 @@ import enum
 import ipaddress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -119,20 +119,26 @@ class RingView:
 
     @property
     def connected(self) -> frozenset[tuple[str, int]]:
-        """The directors that this one knows to take part: itself, its neighbours, and the others while it is synced.
+        """The members that take part in the ring, as far as this director can know.
 
-        A director prints nothing about one that is not its neighbour, be it healthy or gone. So those count only when
-        there are at least two of them: with three members or fewer everybody alive is a neighbour.
+        A director says of those that are not its neighbours nothing at all, be they healthy or gone. But the ring
+        runs in the order of the addresses, so those that its own neighbours have skipped are gone. With three members
+        or fewer that is certain; with more, a director counts here until all who stand next to it have been asked too:
+        the members that take part are those that are in ``connected`` of every director.
         """
-        near = {
-            (peer.ip, peer.port)
-            for peer in self.peers
-            if peer.type == "self" or (peer.type in _NEIGHBOURS and peer.status.endswith("synced"))
-        }
-        others = {(peer.ip, peer.port) for peer in self.peers if peer.type == ""} - near
-        if len(self.members) >= 4 and self.synced and not self.alone:
-            return frozenset(near | others)
-        return frozenset(near)
+        own = self.self_peer
+        if own is None:
+            return frozenset()
+        me = own.ip, own.port
+        right, left = self._synced_neighbour("right"), self._synced_neighbour("left")
+        if right is None or left is None:
+            return frozenset(member for member in (me, right, left) if member is not None)
+        order = sorted(self.members, key=lambda member: (ip_order(member[0]), member[1]))
+        place = order.index(me)
+        others = order[place + 1 :] + order[:place]
+        # Empty when the ring is just finding its order.
+        span = others[others.index(right) : others.index(left) + 1]
+        return frozenset((me, right, left, *span))
 
     @property
     def synced(self) -> bool:
@@ -142,16 +148,20 @@ class RingView:
 
     @property
     def alone(self) -> bool:
-        """Whether this director has no neighbour although the ring has other members: a split ring."""
-        return len(self.members) > 1 and not any(peer.type in _NEIGHBOURS for peer in self.peers)
+        """Whether this director calls itself synced, but has no neighbour: a split ring, or the others are gone."""
+        return self.synced and len(self.members) > 1 and not any(peer.type in _NEIGHBOURS for peer in self.peers)
 
     @property
     def healthy(self) -> bool:
-        """Whether this director is synced, has both its neighbours, and nothing is being negotiated."""
-        if not self.synced or self.alone or self.unidentified:
-            return False
+        """Whether this director is synced with both its neighbours, misses no member, and negotiates with none."""
         links = [peer for peer in self.peers if peer.type in _LINKS]
-        return all(peer.type in _NEIGHBOURS and peer.status == "synced" for peer in links)
+        return (
+            self.synced
+            and not self.unidentified
+            and sorted(peer.type for peer in links) in _COMPLETE
+            and all(peer.status == "synced" for peer in links)
+            and self.connected == self.members
+        )
 
     @property
     def ping_ms(self) -> int | None:
@@ -159,9 +169,16 @@ class RingView:
         pings = [peer.ping_ms for peer in self.peers if peer.type in _NEIGHBOURS and peer.ping_ms is not None]
         return max(pings, default=None)
 
+    def _synced_neighbour(self, side: str) -> tuple[str, int] | None:
+        for peer in self.peers:
+            if peer.type in {side, "l+r"} and peer.status == "synced":
+                return peer.ip, peer.port
+        return None
+
 
 _NEIGHBOURS = frozenset({"left", "right", "l+r"})
 _LINKS = _NEIGHBOURS | {"in", "out"}
+_COMPLETE: Final[tuple[list[str], ...]] = ([], ["l+r"], ["left", "right"])
 
 
 @dataclass(frozen=True, slots=True)
