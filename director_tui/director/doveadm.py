@@ -10,6 +10,7 @@ a person typed.
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -55,6 +56,7 @@ class Call(Generic[ResultT_co]):
     ``words`` follow the words of the tool. ``limit_s`` is how long to wait for its end, in seconds. ``parse`` turns its
     standard output into the result, and raises MalformedOutput. ``changes`` is whether the ring may be another after
     it, ``waits_for_sync`` whether the director holds it back until the ring is synced (up to 30 s before and after).
+    ``honest`` is whether exit status 0 means success; where it doesn't, standard error tells.
     """
 
     tool: Tool
@@ -63,6 +65,7 @@ class Call(Generic[ResultT_co]):
     limit_s: float = READ_LIMIT_S
     changes: bool = False
     waits_for_sync: bool = False
+    honest: bool = True
 
     def command(self, tool_words: Sequence[str]) -> tuple[str, ...]:
         """The whole argument vector, given the words for this call's tool (``("sudo", "-n", "doveadm")``)."""
@@ -71,9 +74,13 @@ class Call(Generic[ResultT_co]):
     @property
     def title(self) -> str:
         """What to call it in a sentence: the tool and its subcommand, without options and arguments."""
-        plain = [word for word in self.words if word not in {"-f", "tab"}]
-        names = plain[: 3 if plain[:2] == ["director", "ring"] else 2] if self.tool is Tool.DOVEADM else []
-        return " ".join([self.tool.value, *names])
+        if self.tool is Tool.DOVECONF:
+            return "doveconf"
+        words = self.words[len(_FORMAT) :] if self.words[: len(_FORMAT)] == _FORMAT else self.words
+        return " ".join(["doveadm", *words[: 3 if words[:2] == ("director", "ring") else 2]])
+
+
+_FORMAT: Final = ("-f", "tab")
 
 
 def status() -> Call[tuple[Backend, ...]]:
@@ -92,14 +99,18 @@ def user_hash(user: str) -> Call[int]:
     Raises ValueError if the name is empty or has a control character in it: it would reach the director's line
     protocol as it is.
     """
-    return _read(("director", "map", "-u", "--", check_argument(user, "user name")), parse.user_hash)
+    words = ("director", "map", "-u", "--", check_argument(user, "user name"))
+    return _read(words, parse.user_hash, honest=False)
 
 
 def placement(hash_: int, tag: str) -> Call[Placement]:
     """Where a user hash is, and would be, in one tag. A director takes a number as the hash itself.
 
-    Raises ValueError if the tag has a control character in it.
+    Raises ValueError if ``tag`` can't be the tag itself, because what was in it had to be cleaned when it was read:
+    the director would look in another tag, and answer that the user is assigned nowhere.
     """
+    if _CLEANED.search(tag):
+        raise ValueError(f"the tag {tag} has characters in it that can't be sent to a director")
     words = ("director", "status", "--", str(hash_), *((check_argument(tag, "tag"),) if tag else ()))
     return _read(words, lambda stdout: parse.placement(stdout, tag))
 
@@ -107,7 +118,8 @@ def placement(hash_: int, tag: str) -> Call[Placement]:
 def assignments(ip: str | None = None) -> Call[tuple[Assignment, ...]]:
     """Every assigned user hash, or those on one backend; about 30 bytes each, so on demand only.
 
-    ``-f /dev/null`` keeps doveadm from listing every user of the user database, which can panic (2.3.19.1).
+    ``-f /dev/null`` keeps doveadm from listing every user of the user database, which can panic (2.3.19.1). Raises
+    ValueError if ``ip`` is not a literal IP address.
     """
     words = ("director", "map", "-f", "/dev/null", *((parse.canonical_ip(ip),) if ip else ()))
     return _read(words, parse.assignments, LIST_LIMIT_S)
@@ -119,8 +131,8 @@ def dump() -> Call[tuple[DumpedCommand, ...]]:
 
 
 def proxy_list() -> Call[tuple[ProxySession, ...]]:
-    """The sessions that pass through one director. It exits 0 on every failure, so look at its standard error too."""
-    return _read(("proxy", "list"), parse.proxy_sessions, LIST_LIMIT_S)
+    """The sessions that pass through one director. It exits 0 on every failure."""
+    return _read(("proxy", "list"), parse.proxy_sessions, LIST_LIMIT_S, honest=False)
 
 
 def version() -> Call[tuple[int, ...]]:
@@ -143,17 +155,28 @@ _SETTINGS: Final = (
 )
 
 
+_CLEANED: Final = re.compile(r"\N{REPLACEMENT CHARACTER}|\\x[0-9a-f]{2}")
+"""What :func:`parse.clean` leaves in the place of what it took out."""
+
+
 def check_argument(text: str, kind: str) -> str:
     """Refuse what must not reach a director's line protocol. Raises ValueError; returns ``text`` unchanged."""
     if not text:
         raise ValueError(f"the {kind} is empty")
     for character in text:
-        if ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0:
-            raise ValueError(f"the {kind} has a control character in it (U+{ord(character):04X}); doveadm can't take that")
+        code = ord(character)
+        if code < 0x20 or 0x7F <= code < 0xA0:
+            raise ValueError(f"the {kind} has a control character in it (U+{code:04X}); doveadm can't take that")
+        if 0xD800 <= code < 0xE000:
+            raise ValueError(f"the {kind} is not valid UTF-8")
     return text
 
 
 def _read(
-    words: tuple[str, ...], parse_: Callable[[bytes], ResultT_co], limit_s: float = READ_LIMIT_S
+    words: tuple[str, ...],
+    parse_: Callable[[bytes], ResultT_co],
+    limit_s: float = READ_LIMIT_S,
+    *,
+    honest: bool = True,
 ) -> Call[ResultT_co]:
-    return Call(Tool.DOVEADM, ("-f", "tab", *words), parse_, limit_s)
+    return Call(Tool.DOVEADM, (*_FORMAT, *words), parse_, limit_s, honest=honest)
