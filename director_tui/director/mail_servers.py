@@ -7,6 +7,8 @@ else, an entry is ``ADDRESS[@TAG]``, and an address may be a range whose ends li
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,8 +29,8 @@ class MailServers:
     """What ``director_mail_servers`` names.
 
     ``ips`` has the tag of each IP; the first wins when an IP stands there twice, as it does in the director, and
-    ``repeated`` lists those. ``names`` are host names: the director resolved them when it started, so their addresses
-    can't be told from here. ``invalid`` are entries with which a director refuses to start.
+    ``repeated`` lists those. ``names`` are entries with host names: the director resolved them when it started, so
+    their addresses can't be told from here. ``invalid`` are entries with which a director refuses to start.
     """
 
     ips: dict[str, str]
@@ -89,19 +91,35 @@ def _addresses(text: str) -> tuple[str, ...] | None:
     """The IPs that an address or range stands for; none for a host name; None if a director would refuse it."""
     first, dash, last = text.partition("-")
     if dash:
-        try:
-            begin, end = ipaddress.ip_address(first), ipaddress.ip_address(last)
-        except ValueError:
-            pass
-        else:
+        begin, end = _address(first), _address(last)
+        if begin is not None and end is not None:
             return _range(begin, end)
+    address = _address(text)
+    if address is not None:
+        return (canonical_ip(str(address)),)
+    return () if _HOST_NAME.fullmatch(text) else None
+
+
+_HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9._-]+")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address in any form that Dovecot takes (``net_addr2ip`` in lib/net.c), None if it is none.
+
+    Those are more than ipaddress takes: IPv6 in brackets, leading zeros (decimal, with four parts), and the old forms
+    of inet_aton: ``10.9`` is 10.0.0.9 and ``5`` is 0.0.0.5. Seen on a director of 2.3.19.1.
+    """
     try:
-        return (canonical_ip(text),)
-    except ValueError:
-        pass
-    if not text or any(character in text for character in ",\t:/") or text.replace(".", "").isdigit():
+        if ":" in text:
+            bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+            return ipaddress.ip_address(canonical_ip(bare))
+        parts = text.split(".")
+        if len(parts) in {1, 4} and all(part.isascii() and part.isdigit() for part in parts):
+            numbers = [int(part) for part in parts if len(part) <= 10]
+            return ipaddress.IPv4Address(numbers[0] if len(numbers) == 1 else ".".join(map(str, numbers)))
+        return ipaddress.IPv4Address(socket.inet_aton(text)) if text.isascii() else None
+    except (ValueError, IndexError, OSError):
         return None
-    return ()
 
 
 def _range(
