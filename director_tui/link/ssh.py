@@ -716,16 +716,14 @@ class _Login(asyncssh.SSHClient):
         account = f"{clean(self._config.user)}@{clean(self._config.host)}"
         return AuthenticationFailed(
             f"{self._where}: login as {account} refused{detail}; tried {tried}{declined}",
-            "; ".join(dict.fromkeys(self._hints)) or f"see what `ssh -v {account}` says, and which keys that account takes",
+            "; ".join(dict.fromkeys(self._hints)) or f"see what `ssh -v {account}` tries, and what that account takes",
         )
 
     def _too_slow(self, jump: Connection | None) -> LinkError:
         if not self._reached:
             through = f" through {jump.destination}" if jump else ""
             return Unreachable(f"{self._where}: {self._address} does not answer{through} ({self._connect_s:g} s)")
-        return NoAnswer(
-            f"{self._where}: {self._address} accepts the connection, but the login did not end within {LOGIN_LIMIT_S:g} s"
-        )
+        return NoAnswer(f"{self._where}: {self._address} answers, but the login did not end within {LOGIN_LIMIT_S:g} s")
 
     def _broken(self, error: asyncssh.DisconnectError | OSError) -> LinkError:
         if self.proxy:
@@ -734,7 +732,7 @@ class _Login(asyncssh.SSHClient):
                 return Unreachable(f"{self._where}: the ProxyCommand failed: {complaint or clean(str(error))}")
         if isinstance(error, asyncssh.DisconnectError):
             if "too many authentication failures" in error.reason.lower():
-                self._hints.insert(0, "too many keys were offered: name the right one (IdentityFile, IdentitiesOnly yes)")
+                self._hints.insert(0, "too many keys were offered: name the right one (IdentityFile, IdentitiesOnly)")
                 return self._authentication_failed(" after too many attempts")
             return ConnectionLost(
                 f"{self._where}: {self._address} closed the connection during the login: {clean(error.reason)}"
@@ -748,7 +746,7 @@ class _Login(asyncssh.SSHClient):
             return Unreachable(f"{self._where}: {self._address} refuses the connection", "is sshd running there?")
         reason = error.strerror or str(error)
         if self._reached:
-            return ConnectionLost(f"{self._where}: connection to {self._address} lost during the login: {clean(reason)}")
+            return ConnectionLost(f"{self._where}: {self._address} was lost during the login: {clean(reason)}")
         return Unreachable(f"{self._where}: can't connect to {self._address}: {clean(reason)}")
 
 
@@ -922,11 +920,11 @@ def _configuration_without_openssh(
     destination: Destination, ssh_config: Path | None, identity: Path | None
 ) -> HostConfig:
     """asyncssh's own reading of the configuration, put into the words of ``ssh -G``. Raises ConfigError."""
-    files = [ssh_config] if ssh_config else [home() / ".ssh" / "config", Path("/etc/ssh/ssh_config")]
+    configurations = [ssh_config] if ssh_config else [home() / ".ssh" / "config", Path("/etc/ssh/ssh_config")]
     try:
         read = SSHClientConfig.load(
             None,
-            [file for file in files if ssh_config or os.access(file, os.R_OK)],
+            [file for file in configurations if ssh_config or os.access(file, os.R_OK)],
             False,
             False,
             False,
