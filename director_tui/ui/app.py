@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from director_tui.config import ClusterConfig
+    from director_tui.link.history import History
     from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
     from director_tui.link.ring import Ring
@@ -72,16 +73,15 @@ class DirectorApp(App[None]):
     async def _read_ring(self) -> None:
         try:
             self._ring = await self._open_ring(self.ask)
-            self._monitor = Monitor(self._ring, self._take)
-            await self._monitor.run()
+            monitor = self._monitor = Monitor(self._ring, lambda reading: self._take(reading, monitor.history))
+            await monitor.run()
         except DirectorTuiError as error:
             self.exit(return_code=error.exit_status, message=f"director-tui: {error}")
-        except Exception:  # the worker boundary: a fault in here must end the program loudly, not freeze its screen
+        except Exception:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze its screen
             self.exit(return_code=INTERNAL_ERROR, message=traceback.format_exc())
 
-    def _take(self, reading: Reading) -> None:
-        assert self._monitor is not None
-        self._dashboard.show(reading, self._monitor.history)
+    def _take(self, reading: Reading, history: History) -> None:
+        self._dashboard.show(reading, history)
         for failure in _failures(reading):
             if isinstance(failure, HostKeyUnknown):
                 self._offer_host_key(failure)

@@ -15,10 +15,11 @@ from textual.binding import Binding, BindingType
 class Command:
     """One thing an operator can do.
 
-    ``action`` is Textual's name of it, on the screen unless it says app; ``keys`` the keys that do it, the one to show first. ``label`` stands in the
-    footer, which leaves out commands of low ``rank`` where it is narrow, and those of rank 0 always. ``changes`` tells
-    commands that change the ring: a read-only session has none of them. A command with ``priority`` is done before the
-    next key is looked at: what is typed right behind it must find the focus where the command puts it.
+    ``action`` is Textual's name of it, on the screen unless it says app; ``keys`` the keys that do it, the one to show
+    first. ``label`` stands in the footer, which leaves out commands of low ``rank`` where it is narrow, and those of
+    rank 0 always. ``changes`` tells commands that change the ring: a read-only session has none of them. A command with
+    ``priority`` is done before the next key is looked at: what is typed right behind it must find the focus where the
+    command puts it.
     """
 
     action: str
@@ -58,17 +59,21 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("cursor_bottom", ("end",), "bottom", "Last backend", "Moving"),
     Command("page_down", ("pagedown",), "page down", "A page on", "Moving"),
     Command("page_up", ("pageup",), "page up", "A page back", "Moving"),
-    Command("filter", ("slash",), "filter", "Show only backends whose IP, name, tag or condition contains a text", rank=70, priority=True),
+    Command(
+        *("filter", ("slash",), "filter", "Show only backends whose IP, name, tag or condition contains a text"),
+        rank=70,
+        priority=True,
+    ),
     Command("sort_next", ("s",), "sort", "Sort by the next column", rank=60),
     Command("sort_reverse", ("S",), "reverse", "Turn the order round", rank=20),
     Command("mark", ("space",), "mark", "Mark or unmark the backend under the cursor", rank=50),
     Command("mark_all", ("asterisk",), "mark all", "Mark every backend shown", rank=10),
     Command("clear", ("escape",), "clear", "Drop the filter; without one, drop the marks"),
-    Command("app.read_now", ("r",), "read now", "Read every director now, and try again what failed", "Program", rank=40),
+    Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
     Command("app.help", ("question_mark",), "help", "This page", "Program", rank=100),
     Command("app.leave", ("q", "ctrl+q"), "quit", "Go back; on the dashboard, quit", "Program", rank=80),
-    Command("app.suspend_process", ("ctrl+z",), "suspend", "Leave the program in the background; fg returns", "Program"),
+    Command("app.suspend_process", ("ctrl+z",), "suspend", "Put the program in the background; fg returns", "Program"),
 )
 
 

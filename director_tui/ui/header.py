@@ -1,0 +1,217 @@
+"""The lines at the top of the dashboard: how it stands with the link, the ring and the backends, and what is urgent.
+
+Everything here is a function of what was read and of the time, so that a line can be made again at every tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+from director_tui.director.mail_servers import parse_mail_servers, run_time_only
+from director_tui.director.model import Condition
+from director_tui.director.parse import clean
+from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
+from director_tui.ui import format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from director_tui.config import ClusterConfig
+    from director_tui.director.model import Snapshot
+    from director_tui.link.history import History
+    from director_tui.link.monitor import Reading
+
+Part = tuple[str, str]
+"""A text and its style, made of theme variables."""
+
+GAP: Final = "   "
+DOT: Final = " · "
+SLACK_S: Final = 0.5
+"""A reading is not late before this much is over its interval: it takes a round trip."""
+NAME_LIMIT: Final = 24
+TAGS_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parts that stand together, and when they give way: the highest ``rank`` first, 0 never.
+
+    ``lead`` stands between them and what is in front of them.
+    """
+
+    rank: int
+    parts: tuple[Part, ...]
+    lead: str = GAP
+
+    @property
+    def width(self) -> int:
+        return sum(cell_len(text) for text, _ in self.parts)
+
+
+def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, now: datetime, width: int) -> Content:
+    """Cluster, link and ring. ``now_s`` is the monotonic clock, which tells ages; ``now`` the time of day."""
+    environment = clean(cluster.environment)
+    warning = environment.casefold() in {"production", "prod", "live"}
+    groups = [
+        Group(1, ((shortened(clean(cluster.name), NAME_LIMIT), "$dt-text bold"),)),
+        Group(4, ((environment, "$dt-attention" if warning else "$dt-accent"),) if environment else (), DOT),
+        Group(5, (("read-only", "$dt-muted"),) if cluster.read_only else (), DOT),
+        *_link_groups(cluster, reading, now_s),
+        *_ring_groups(reading),
+    ]
+    return _fitted(groups, width, right=(f"{now:%H:%M:%S} UTC", "$dt-muted"))
+
+
+def totals_line(reading: Reading, history: History, width: int) -> Content:
+    """How many backends in which condition, how many users, and what a restart of the whole ring would undo."""
+    snapshot = reading.snapshot
+    if snapshot is None:
+        return Content("")
+    by_condition = dict.fromkeys(Condition, 0)
+    for backend in snapshot.backends:
+        by_condition[backend.condition] += 1
+    groups = [
+        Group(6, ((format.plural(len(snapshot.backends), "backend"), "$dt-text"),)),
+        Group(3, ((f"{by_condition[Condition.SERVING]} serving", "$dt-fine"),)),
+    ]
+    for rank, condition, word, style in (
+        (4, Condition.DRAINING, "draining", "$dt-attention"),
+        (5, Condition.DRAINED, "drained", "$dt-attention"),
+        (0, Condition.DOWN, "DOWN", "$dt-danger bold"),
+    ):
+        if by_condition[condition]:
+            groups.append(Group(rank, ((f"{by_condition[condition]} {word}", style),)))
+    groups.append(Group(1, ((format.plural(snapshot.users, "user"), "$dt-text bold"),)))
+    rates = history.rates_per_min(backend.ip for backend in snapshot.backends)
+    if rates:
+        groups.append(Group(8, ((f"{format.rate(sum(rates.values())).text}/min", "$dt-muted"),)))
+    past = format.sparkline(history.total(), 12).strip()
+    if len(past) > 1:
+        groups.append(Group(9, ((past, "$dt-accent"),)))
+    settings = reading.settings
+    if settings is not None and settings.mail_servers is not None:
+        drift = len(run_time_only(snapshot.backends, parse_mail_servers(settings.mail_servers)))
+        if drift:
+            groups.append(Group(7, ((format.plural(drift, "run-time-only change"), "$dt-attention"),)))
+    return _fitted(groups, width)
+
+
+def warning_lines(reading: Reading, width: int) -> list[Content]:
+    """What must not be overlooked, a line for each."""
+    snapshot = reading.snapshot
+    if snapshot is None:
+        return []
+    warnings: list[str] = []
+    if snapshot.tags_without_backend:
+        warnings.append(f"NO USABLE BACKEND for {_tags(snapshot)}: new logins wait 30 to 60 s and fail")
+    if snapshot.ring is not None and snapshot.ring.alone:
+        warnings.append("SPLIT RING: this director believes that it is the only one")
+    warnings.extend(f"{shortened(name, 40)} BELONGS TO ANOTHER RING and is left out" for name in foreign(reading.views))
+    return [Content.assemble(" ", (shortened(text, width), "$dt-danger bold")) for text in warnings]
+
+
+def shortened(text: str, width: int) -> str:
+    """``text`` in at most ``width`` cells."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+
+
+def short_name(destination: str, all_destinations: Sequence[str]) -> str:
+    """The host of an SSH destination; its first label where that is enough to tell the directors apart."""
+
+    def host(text: str) -> str:
+        return text.rpartition("@")[2]
+
+    def label(text: str) -> str:
+        first, dot, _ = host(text).partition(".")
+        return first if dot and not first.isdigit() else host(text)
+
+    labels = [label(one) for one in all_destinations]
+    return clean(label(destination) if len(set(labels)) == len(labels) else host(destination))
+
+
+def _tags(snapshot: Snapshot) -> str:
+    """The tags that have no usable backend. It is one thing to say, after an emergency stop of all of them, too."""
+    tags = snapshot.tags_without_backend
+    if len(tags) == len(snapshot.tags) > 1:
+        return "ANY TAG"
+    named = [f"tag {shortened(tag, 20)}" if tag else "untagged users" for tag in tags[:TAGS_NAMED]]
+    return ", ".join(named) + (f" and {len(tags) - TAGS_NAMED} more" if len(tags) > TAGS_NAMED else "")
+
+
+def _fitted(groups: Sequence[Group], width: int, *, right: Part = ("", "")) -> Content:
+    """Those of the groups that fit, and ``right`` at the right edge where all of them do."""
+    kept = [group for group in groups if group.width]
+
+    def total() -> int:
+        return sum(group.width for group in kept) + sum(len(group.lead) for group in kept[1:])
+
+    while total() > width and any(group.rank for group in kept):
+        kept.remove(max(kept, key=lambda group: group.rank))
+    pieces: list[Part] = [(" ", "")]
+    for number, group in enumerate(kept):
+        pieces.extend([(group.lead if number else "", "$dt-muted"), *group.parts])
+    room = width - total() - len(right[0])
+    if room >= len(GAP):
+        pieces.extend([(" " * room, ""), right])
+    return Content.assemble(*pieces)
+
+
+def _link_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) -> list[Group]:
+    if reading is None:
+        return [Group(0, (("◌ CONNECTING", "$dt-accent"),))]
+    name = shortened(short_name(reading.link.director, [director.ssh for director in cluster.directors]), NAME_LIMIT)
+    snapshot = reading.snapshot
+    if snapshot is None:
+        failed = reading.link.failure is not None
+        word: Part = ("○ NOT CONNECTED", "$dt-danger bold") if failed else ("◌ CONNECTING", "$dt-accent")
+        return [Group(0, (word,)), Group(8, ((name, "$dt-text"),)), Group(6, ((_retry(reading, now_s), "$dt-muted"),))]
+    age_s = now_s - snapshot.taken_mono_s
+    old = f"{format.span(age_s)} old" if age_s > cluster.interval_s + SLACK_S else ""
+    stale = age_s > stale_after_s(cluster.interval_s)
+    live = reading.link.status is LinkStatus.LIVE
+    words: list[Part] = []
+    if stale:
+        words.append((f"○ STALE {old}", "$dt-danger bold"))
+    elif live:
+        words.append(("● LIVE", "$dt-fine"))
+    if not live:
+        words.append((("  " if words else "") + "◌ RECONNECTING", "$dt-attention bold"))
+    if old and not stale:
+        words.append((f" {old}", "$dt-attention"))
+    groups = [Group(0, tuple(words)), Group(8, ((name, "$dt-text"),))]
+    if live:
+        groups.append(Group(10, ((f"{snapshot.latency_ms:.0f} ms", "$dt-muted"),), " "))
+    else:
+        groups.append(Group(6, ((_retry(reading, now_s), "$dt-muted"),)))
+    return groups
+
+
+def _retry(reading: Reading, now_s: float) -> str:
+    link = reading.link
+    if link.failure is None:
+        return ""
+    if link.retry_at_mono_s is None:
+        return "waits for you: r tries again"
+    left = max(0, round(link.retry_at_mono_s - now_s))
+    return f"next try in {left} s" if left else "trying"
+
+
+def _ring_groups(reading: Reading | None) -> list[Group]:
+    view = reading.snapshot.ring if reading is not None and reading.snapshot is not None else None
+    if view is None:
+        return []
+    there, members = len(view.connected), len(view.members)
+    whole = there == members
+    own = view.self_peer
+    word = "synced" if view.synced else shortened(own.status.removeprefix("ring ").upper() if own else "UNKNOWN", 40)
+    style = "$dt-fine" if whole and view.synced else "$dt-attention" if view.synced else "$dt-danger bold"
+    # A ring that is whole may give way to the name of the director; one that is not stays as long as the users.
+    groups = [Group(7 if whole and view.synced else 2, ((f"ring {there}/{members} {word}", style),))]
+    if view.ping_ms is not None:
+        groups.append(Group(12, ((f"ping {view.ping_ms} ms", "$dt-muted"),), DOT))
+    return groups
