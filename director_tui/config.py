@@ -145,7 +145,7 @@ def ad_hoc_cluster(
 
 
 def parse_words(doveadm: str, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The words for doveadm, split as a shell does, and those for doveconf that follow from them. Raises ConfigError."""
+    """The words for doveadm, split as a shell does, and those for doveconf that follow. Raises ConfigError."""
     words = _words(doveadm, where)
     return words, doveconf_words(words)
 
@@ -188,9 +188,7 @@ def _cluster(name: str, table: _Table) -> ClusterConfig:
     )
 
 
-def _directors(
-    table: _Table, doveadm: tuple[str, ...], doveconf: tuple[str, ...] | None
-) -> tuple[DirectorConfig, ...]:
+def _directors(table: _Table, doveadm: tuple[str, ...], doveconf: tuple[str, ...] | None) -> tuple[DirectorConfig, ...]:
     listed = table.value("directors")
     if not isinstance(listed, list) or not listed:
         raise table.wrong("directors", 'a list of SSH destinations is needed, ["root@dir1.example.com", …]')

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from director_tui.director.doveadm import Tool
 from director_tui.director.failures import failure_of
-from director_tui.errors import DirectorTuiError, LinkError, NoAnswer, RingUnreadable
+from director_tui.errors import DirectorTuiError, NoAnswer, RingUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -53,6 +53,7 @@ class DirectorLink:
         self._connecting: asyncio.Task[Connection] | None = None
         self._failures = 0
         self._retry_at_s = 0.0
+        self._running = 0
         self._changing = 0
 
     @property
@@ -69,15 +70,18 @@ class DirectorLink:
     async def call(self, call: Call[ResultT]) -> Answer[ResultT]:
         """Run one call here. Raises LinkError, DoveadmError or MalformedOutput, with this director's name in it."""
         connection = await asyncio.shield(self.connecting())
+        self._running += 1
         self._changing += call.changes
         try:
             words = self.config.doveadm if call.tool is Tool.DOVEADM else self.config.doveconf
             reply = await connection.run(call.command(words), call.limit_s)
-        except LinkError as error:
+        except DirectorTuiError as error:
             self._note_failure(connection, error)
             raise
         finally:
+            self._running -= 1
             self._changing -= call.changes
+            self._replace_worn_out(connection)
         failure = failure_of(call, reply.status, reply.stdout, reply.stderr)
         if failure is not None:
             self.failure = failure.at(self.name)
@@ -96,8 +100,9 @@ class DirectorLink:
         Raises the failure of the last attempt while it is too early for another, and for ever when it is permanent.
         """
         if self._connecting is None or (self._connecting.done() and not self.connected):
-            if isinstance(self.failure, LinkError) and self.retry_in_s != 0.0:
-                raise self.failure
+            if self.failure is not None and self.retry_in_s != 0.0:
+                # Without its traceback: that would grow by a few frames each time it is raised again.
+                raise self.failure.with_traceback(None)
             self._connecting = asyncio.create_task(self._connect(), name=f"connect {self.name}")
             # Nobody may be waiting for it any more when it fails; the failure is kept in this link all the same.
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -135,7 +140,7 @@ class DirectorLink:
         # Many dashboards lose the same director at the same moment; they should not all come back in the same one.
         self._retry_at_s = time.monotonic() + wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret depends on it
 
-    def _note_failure(self, connection: Connection, error: LinkError) -> None:
+    def _note_failure(self, connection: Connection, error: DirectorTuiError) -> None:
         """Part with a connection that is gone or worn out.
 
         A command that did not end in time keeps its slot in sshd, and the peer may be frozen as a whole. Closing frees
@@ -151,6 +156,12 @@ class DirectorLink:
         elif not self._changing and (frozen or connection.abandoned >= MAX_ABANDONED):
             self._connection = None
             self._back_off(error)
+            _closing(connection)
+
+    def _replace_worn_out(self, connection: Connection) -> None:
+        """Calls that were cancelled wear a connection out as well, without a failure; no other call loses by this."""
+        if self._connection is connection and not self._running and connection.abandoned >= MAX_ABANDONED:
+            self._connection = None
             _closing(connection)
 
 
@@ -227,8 +238,12 @@ class Ring:
                 return answer
         while slow:
             done, _ = await asyncio.wait(slow, return_when=asyncio.FIRST_COMPLETED)
-            for connecting in done:
-                if (answer := await ask(slow.pop(connecting))) is not None:
+            # Those that failed first: asking them is only hearing why, as long as it is too early for another attempt.
+            for connecting in sorted(done, key=lambda one: one.exception() is None):
+                link = slow.pop(connecting)
+                if isinstance(failure := connecting.exception(), DirectorTuiError):
+                    causes[link.name] = failure
+                elif (answer := await ask(link)) is not None:
                     return answer
         raise RingUnreadable({link.name: causes[link.name] for link in self.links if link.name in causes})
 
