@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,33 +19,45 @@ class History:
     """User counts by backend over the last ten minutes of a monotonic clock."""
 
     def __init__(self) -> None:
-        self._slots: deque[tuple[float, dict[str, int]]] = deque()
+        self._slots: deque[_Slot] = deque()
 
     def add(self, mono_s: float, users: Mapping[str, int]) -> None:
         """Take in one reading. Readings are given in the order of time."""
-        # A slot keeps the time of its first reading: else the newest would move on with every reading and never end.
-        if self._slots and mono_s - self._slots[-1][0] < SLOT_S and len(self._slots) > 1:
-            self._slots[-1] = (self._slots[-1][0], dict(users))
+        # The first reading has its slot to itself: two points make a line.
+        if len(self._slots) > 1 and mono_s - self._slots[-1].began_s < SLOT_S:
+            self._slots[-1] = _Slot(self._slots[-1].began_s, mono_s, dict(users))
         else:
-            self._slots.append((mono_s, dict(users)))
-        self._newest = (mono_s, self._slots[-1][1])
-        while self._slots[0][0] < mono_s - SPAN_S:
+            self._slots.append(_Slot(mono_s, mono_s, dict(users)))
+        while self._slots[0].read_s < mono_s - SPAN_S:
             self._slots.popleft()
 
     def users(self, ip: str) -> tuple[int | None, ...]:
         """The counts of one backend, oldest first, None where it was not there."""
-        return tuple(users.get(ip) for _, users in self._slots)
+        return tuple(slot.users.get(ip) for slot in self._slots)
 
     def total(self) -> tuple[int, ...]:
         """The counts of all backends together, oldest first."""
-        return tuple(sum(users.values()) for _, users in self._slots)
+        return tuple(sum(slot.users.values()) for slot in self._slots)
 
     def rates_per_min(self, ips: Iterable[str]) -> dict[str, float]:
         """How many users a minute each backend gains or loses; backends not seen long enough are left out."""
-        if len(self._slots) < 2:
+        if not self._slots:
             return {}
-        now_s, now = self._newest
-        then_s, then = next(slot for slot in self._slots if slot[0] >= now_s - RATE_SPAN_S)
-        if now_s - then_s < SLOT_S:
+        now = self._slots[-1]
+        then = next(slot for slot in self._slots if slot.read_s >= now.read_s - RATE_SPAN_S)
+        elapsed_s = now.read_s - then.read_s
+        if elapsed_s < SLOT_S:
             return {}
-        return {ip: (now[ip] - then[ip]) * 60.0 / (now_s - then_s) for ip in ips if ip in now and ip in then}
+        both = (ip for ip in ips if ip in now.users and ip in then.users)
+        return {ip: (now.users[ip] - then.users[ip]) * 60.0 / elapsed_s for ip in both}
+
+
+class _Slot(NamedTuple):
+    """``began_s`` is when its first reading was taken, ``read_s`` when the one was whose counts it holds.
+
+    The beginning stays: else the newest slot would move on with every reading and never end.
+    """
+
+    began_s: float
+    read_s: float
+    users: dict[str, int]
