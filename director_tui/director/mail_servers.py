@@ -30,13 +30,15 @@ class MailServers:
 
     ``ips`` has the tag of each IP; the first wins when an IP stands there twice, as it does in the director, and
     ``repeated`` lists those. ``names`` are entries with host names: the director resolved them when it started, so
-    their addresses can't be told from here. ``invalid`` are entries with which a director refuses to start.
+    their addresses can't be told from here. ``invalid`` are entries with which a director refuses to start. ``cut``
+    are entries with a tab: a director takes the address before it and drops the rest without a word.
     """
 
     ips: dict[str, str]
     names: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     invalid: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
 
 
 def parse_mail_servers(value: str) -> MailServers:
@@ -45,6 +47,7 @@ def parse_mail_servers(value: str) -> MailServers:
     names: list[str] = []
     repeated: list[str] = []
     invalid: list[str] = []
+    cut: list[str] = []
     for entry in filter(None, value.split(" ")):
         address, _, tag = entry.partition("@")
         listed = _addresses(address)
@@ -52,12 +55,14 @@ def parse_mail_servers(value: str) -> MailServers:
             invalid.append(entry)
         elif not listed:
             names.append(entry)
+        elif _TAB.search(address):
+            cut.append(entry)
         for ip in listed or ():
             if ip in ips:
                 repeated.append(ip)
             else:
                 ips[ip] = tag
-    return MailServers(ips, tuple(names), tuple(dict.fromkeys(repeated)), tuple(invalid))
+    return MailServers(ips, tuple(names), tuple(dict.fromkeys(repeated)), tuple(invalid), tuple(cut))
 
 
 def run_time_only(backends: Iterable[Backend], configured: MailServers) -> tuple[str, ...]:
@@ -100,19 +105,21 @@ def _addresses(text: str) -> tuple[str, ...] | None:
     return () if _HOST_NAME.fullmatch(text) else None
 
 
+_TAB = re.compile("[\t\N{REPLACEMENT CHARACTER}]")  # the latter is what parse.clean leaves of the former
 _HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9._-]+")
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address in any form that Dovecot takes (``net_addr2ip`` in lib/net.c), None if it is none.
 
-    Those are more than ipaddress takes: IPv6 in brackets, leading zeros (decimal, with four parts), and the old forms
-    of inet_aton: ``10.9`` is 10.0.0.9 and ``5`` is 0.0.0.5. Seen on a director of 2.3.19.1.
+    Those are more than ipaddress takes: IPv6 in brackets, leading zeros (decimal, with four parts), and what inet_aton
+    takes: ``10.9`` is 10.0.0.9, ``5`` is 0.0.0.5, and what follows after a tab is ignored. Seen on 2.3.19.1.
     """
     try:
         if ":" in text:
             bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
             return ipaddress.ip_address(canonical_ip(bare))
+        text = _TAB.split(text, maxsplit=1)[0]
         parts = text.split(".")
         if len(parts) in {1, 4} and all(part.isascii() and part.isdigit() for part in parts):
             numbers = [int(part) for part in parts if len(part) <= 10]
