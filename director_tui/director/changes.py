@@ -47,11 +47,12 @@ class Change:
 def backend_changes(before: Iterable[Backend], after: Iterable[Backend], at: datetime) -> tuple[Change, ...]:
     """Backends that came, went, or have another vhost count, state or tag, in the order of the new list.
 
-    User counts change all the time and are left out.
+    User counts change all the time and are left out. A director whose configuration has an IP twice lists it twice,
+    and every command reaches the first one only; so only that one counts.
     """
-    old = {backend.ip: backend for backend in before}
+    old, new = _first_by_ip(before), _first_by_ip(after)
     changes: list[Change] = []
-    for backend in after:
+    for backend in new.values():
         was = old.pop(backend.ip, None)
         if was is None:
             changes.append(Change(at, Subject.BACKEND, backend.ip, "", f"added with vhost count {backend.vhosts}"))
@@ -75,6 +76,13 @@ def ring_changes(before: RingView, after: RingView, at: datetime) -> tuple[Chang
     if before.synced != after.synced:
         changes.append(Change(at, Subject.RING, "ring", _synced(before), _synced(after)))
     return tuple(changes)
+
+
+def _first_by_ip(backends: Iterable[Backend]) -> dict[str, Backend]:
+    by_ip: dict[str, Backend] = {}
+    for backend in backends:
+        by_ip.setdefault(backend.ip, backend)
+    return by_ip
 
 
 def _synced(view: RingView) -> str:
