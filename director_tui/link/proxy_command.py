@@ -29,9 +29,9 @@ class ProxyCommand:
     @classmethod
     async def start(cls, command: str) -> Self:
         """Run it as OpenSSH does: by the user's shell, which it replaces. Raises OSError."""
-        stderr = tempfile.TemporaryFile()  # noqa: SIM115 — closed by end()
-        ours, theirs = socket.socketpair()
-        try:
+        with contextlib.ExitStack() as on_failure:
+            ours, theirs = map(on_failure.enter_context, socket.socketpair())
+            stderr = on_failure.enter_context(tempfile.TemporaryFile())
             process = await asyncio.create_subprocess_exec(
                 os.environ.get("SHELL") or "/bin/sh",
                 "-c",
@@ -41,12 +41,8 @@ class ProxyCommand:
                 stderr=stderr,
                 start_new_session=True,  # Ctrl-C is for this program; and its children end with it
             )
-        except BaseException:
-            ours.close()
-            stderr.close()
-            raise
-        finally:
-            theirs.close()
+            on_failure.pop_all()
+        theirs.close()
         return cls(process, ours, stderr)
 
     def complaint(self) -> str:

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncssh
 from asyncssh.config import SSHClientConfig
@@ -46,6 +46,7 @@ from director_tui.errors import (
     SessionRefused,
     Unreachable,
 )
+from director_tui.link.clock import Clock
 from director_tui.link.host_keys import HostKey, KnownKeys, Verdict, add_to_known_hosts, known_keys, refusal
 from director_tui.link.once import Once
 from director_tui.link.proxy_command import ProxyCommand
@@ -61,8 +62,7 @@ from director_tui.link.ssh_config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
 __all__ = ["Ask", "Connection", "Question", "Reply", "Ssh", "add_to_known_hosts"]
 
@@ -74,6 +74,8 @@ CLOSE_LIMIT_S: Final = 1.0
 KEEPALIVE_COUNT: Final = 2
 SESSIONS: Final = 4
 """Commands side by side on one connection. sshd's default MaxSessions is 10, and abandoned commands keep theirs."""
+REFUSED_WAITS_S: Final = (0.05, 0.2, 0.5)
+"""When sshd refuses a session, wait so long and try again: it notices a moment late that the one before has ended."""
 OUTPUT_LIMIT_BYTES: Final = 64 * 2**20
 ATTEMPTS: Final = 3
 JUMPS_LIMIT: Final = 8
@@ -93,6 +95,9 @@ class Reply:
     stdout: bytes
     stderr: bytes
     elapsed_s: float
+
+
+_Route = tuple[HostConfig, ...]
 
 
 class Ssh:
@@ -115,14 +120,14 @@ class Ssh:
         self._ssh_config = ssh_config.expanduser() if ssh_config else None
         self._keyring = _Keyring(ask)
         self._connections: set[Connection] = set()
-        self._jumps: dict[HostConfig, Connection] = {}
-        self._opening: Once[HostConfig, Connection] = Once()
+        self._jumps: dict[_Route, Connection] = {}
+        self._opening: Once[_Route, Connection] = Once()
 
     async def connect(self, destination: str) -> Connection:
         """Connect and log in. Raises ConfigError, and Unreachable, HostKeyError, AuthenticationFailed … (LinkError)."""
         parsed = parse_destination(destination)
         config = await self._configuration(parsed, self._identity)
-        jump = await self._enter_jump(config, 0)
+        jump = await self._enter(await self._route(config))
         return await self._log_in(clean(destination), config, jump)
 
     async def close(self) -> None:
@@ -134,52 +139,55 @@ class Ssh:
             return await query(ssh, destination, ssh_config=self._ssh_config, identity=identity)
         return _configuration_without_openssh(destination, self._ssh_config, identity)
 
-    async def _enter_jump(self, config: HostConfig, depth: int) -> Connection | None:
-        """The connection to the last jump host before this host, which counts us as a user; None if there is none."""
+    async def _route(self, config: HostConfig, depth: int = 0) -> _Route:
+        """The jump hosts before this host, in the order they are passed through."""
         if not config.proxy_jump:
-            return None
+            return ()
         if depth == JUMPS_LIMIT:
             raise ConfigError(
                 f"{config.host}: more than {JUMPS_LIMIT} jump hosts after each other",
                 "does a ProxyJump in the OpenSSH configuration lead back to itself?",
             )
         *before, last = config.proxy_jump
-        jump_config = await self._configuration(parse_destination(last))
-        if (jump_config.host, jump_config.port) == (config.host, config.port):
-            return None  # `Host *` with a ProxyJump matches the jump host as well; OpenSSH passes over it, too
+        jump = await self._configuration(parse_destination(last))
+        if (jump.host, jump.port) == (config.host, config.port):
+            return ()  # `Host *` with a ProxyJump matches the jump host as well; OpenSSH passes over it, too
         if before:  # as with ssh -J: the hosts before it replace what the configuration says about the jump host
-            jump_config = _with_jumps(jump_config, tuple(before))
-        jump = self._jumps.get(jump_config)
+            jump = replace(jump, proxy_jump=tuple(before), proxy_command="")
+        return (*await self._route(jump, depth + 1), jump)
+
+    async def _enter(self, route: _Route) -> Connection | None:
+        """The connection to the end of the route, which counts us as a user from now on; None if the route is empty."""
+        if not route:
+            return None
+        jump = self._jumps.get(route)
         while jump is None or jump.lost:
-            jump = await self._opening.run(jump_config, lambda: self._open_jump(last, jump_config, depth))
+            jump = await self._opening.run(route, partial(self._open_jump, route))
         jump.enter()
         return jump
 
-    async def _open_jump(self, name: str, config: HostConfig, depth: int) -> Connection:
-        before = await self._enter_jump(config, depth + 1)
-        jump = await self._log_in(f"jump host {clean(name)}", config, before)
-        self._jumps[config] = jump
+    async def _open_jump(self, route: _Route) -> Connection:
+        jump = await self._log_in(f"jump host {clean(route[-1].name)}", route[-1], await self._enter(route[:-1]))
+        self._jumps[route] = jump
         return jump
 
     async def _log_in(self, where: str, config: HostConfig, jump: Connection | None) -> Connection:
         files = self._known_hosts_files(config)
         known = known_keys(files, config)
-        try:
-            login = _Login(where, config, known, self._keyring)
+        with contextlib.ExitStack() as on_failure:
+            if jump:
+                on_failure.callback(jump.leave)
             try:
-                await login.run(jump)
-            except _CertificateRefused as refused:
-                # As OpenSSH does: a host certificate that is not accepted is only a host key.
-                login = _Login(where, config, known, self._keyring, certificates=False, note=refused.note)
-                await login.run(jump)
-        except _KeyRefused as refused:
-            if jump:
-                jump.leave()
-            raise refusal(where, config, known, refused.key, files, refused.note) from None
-        except BaseException:
-            if jump:
-                jump.leave()
-            raise
+                login = _Login(where, config, known, self._keyring)
+                try:
+                    await login.run(jump)
+                except _CertificateRefused as refused:
+                    # As OpenSSH does: a host certificate that is not accepted is only a host key.
+                    login = _Login(where, config, known, self._keyring, certificates=False, note=refused.note)
+                    await login.run(jump)
+            except _KeyRefused as refused:
+                raise refusal(where, config, known, refused.key, files, refused.note) from None
+            on_failure.pop_all()
         connection = Connection(where, login, jump, self._connections.discard)
         self._connections.add(connection)
         return connection
@@ -228,10 +236,14 @@ class Connection:
         ``limit_s`` covers all of it: waiting for one of the sessions, opening it, running. Raises NoAnswer,
         ConnectionLost, SessionRefused, and MalformedOutput if it never stops printing.
         """
-        what = f"{self.destination}: {clean(argv[0]) if argv else ''}"
+        line = shlex.join(argv).encode("utf-8", "surrogateescape")
         try:
             async with asyncio.timeout(limit_s), self._slots:
-                return await self._run(what, shlex.join(argv), stdin)
+                for wait_s in REFUSED_WAITS_S:
+                    with contextlib.suppress(SessionRefused):  # so it has not begun, and can be tried again
+                        return await self._run(line, stdin)
+                    await asyncio.sleep(wait_s)
+                return await self._run(line, stdin)
         except TimeoutError:
             raise NoAnswer(f"{self.destination}: no answer within {limit_s:g} s", "") from None
 
@@ -257,13 +269,15 @@ class Connection:
         if not self._users:
             self._conn.close()
 
-    async def _run(self, what: str, line: str, stdin: bytes) -> Reply:
+    async def _run(self, line: bytes, stdin: bytes) -> Reply:
         session = _Session(stdin)
         started = time.monotonic()
         # asyncssh can't be cancelled while it opens a session: it would forget the session and sshd would not, and the
         # command could start much later. So that goes on beside us, and a session we gave up is closed once it is open.
         opening = asyncio.create_task(
-            self._conn.create_session(lambda: session, line, encoding=None, request_pty=False, env={}, send_env=())
+            self._conn.create_session(
+                lambda: session, cast("str", line), encoding=None, request_pty=False, env={}, send_env=()
+            )
         )
         self._openings.add(opening)
         opening.add_done_callback(self._opened)
@@ -275,21 +289,23 @@ class Connection:
         except asyncssh.ChannelOpenError as error:
             await asyncio.sleep(0)  # a lost connection fails its channels first, and says so one turn of the loop later
             if self.lost:
-                raise self._lost_while(what) from None
+                raise self._lost_while_running() from None
             raise SessionRefused(
                 f"{self.destination}: sshd opens no further session ({clean(error.reason)})",
                 "commands may still be running there from before; or MaxSessions in its sshd_config is too low",
             ) from None
         except (asyncssh.Error, OSError):
-            raise self._lost_while(what) from None
+            raise self._lost_while_running() from None
         except asyncio.CancelledError:
             self._abandon(session)
             raise
         if session.overflowed:
             self._abandon(session)
-            raise MalformedOutput(f"{what} printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB; the rest was not read")
+            raise MalformedOutput(
+                f"{self.destination}: a command printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB; the rest was not read"
+            )
         if session.status is None:
-            raise self._lost_while(what)
+            raise self._lost_while_running()
         return Reply(session.status, bytes(session.stdout), bytes(session.stderr), time.monotonic() - started)
 
     def _abandon(self, session: _Session) -> None:
@@ -301,10 +317,10 @@ class Connection:
         if not opening.cancelled():
             opening.exception()  # a session that was given up fails with nobody listening
 
-    def _lost_while(self, what: str) -> ConnectionLost:
+    def _lost_while_running(self) -> ConnectionLost:
         if self.lost:
-            return ConnectionLost(f"{what}: the connection was lost before the command ended")
-        return ConnectionLost(f"{what}: the session ended without an exit status")
+            return ConnectionLost(f"{self.destination}: the connection was lost before the command ended")
+        return ConnectionLost(f"{self.destination}: the session ended without an exit status")
 
     def _end(self) -> None:
         """What goes with the connection, however it went: its place at the jump host, its proxy command."""
@@ -390,51 +406,6 @@ class _CertificateRefused(Exception):
         self.note = note
 
 
-class _Clock:
-    """The time limits of one connection attempt: first for reaching the host, then for the login.
-
-    It stands still while a person is being asked.
-    """
-
-    def __init__(self, connect_s: float, login_s: float) -> None:
-        self._timeout = asyncio.timeout(connect_s)
-        self._login_s = login_s
-        self._running = False
-        self._paused = 0
-        self._left_s = 0.0
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-        self._running = True
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._running = False
-        await self._timeout.__aexit__(kind, error, traceback)
-
-    def start_login(self) -> None:
-        self._reschedule(self._login_s)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        when = self._timeout.when()
-        if not self._paused and when is not None:
-            self._left_s = when - asyncio.get_running_loop().time()
-            self._reschedule(None)
-        self._paused += 1
-        try:
-            yield
-        finally:
-            self._paused -= 1
-            if not self._paused:
-                self._reschedule(self._left_s)
-
-    def _reschedule(self, in_s: float | None) -> None:
-        if self._running and not self._timeout.expired():
-            self._timeout.reschedule(None if in_s is None else asyncio.get_running_loop().time() + in_s)
-
-
 class _Login(asyncssh.SSHClient):
     """One attempt to connect and log in, and then the owner of the connection."""
 
@@ -458,7 +429,7 @@ class _Login(asyncssh.SSHClient):
         self._note = note
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connect_s = config.connect_timeout_s or CONNECT_LIMIT_S
-        self._clock = _Clock(self._connect_s, LOGIN_LIMIT_S)
+        self._clock = Clock(self._connect_s, LOGIN_LIMIT_S)
         self._when_lost: list[Callable[[], object]] = []
         self._reached = False
         self._refused_key: HostKey | None = None
@@ -761,7 +732,7 @@ def _imported(key: HostKey) -> asyncssh.SSHKey:
 class _Agent(asyncssh.SSHAgentClient):
     """An ssh-agent, which may need a person's hand to sign: then the login's clock must not run."""
 
-    def __init__(self, path: str, clock: _Clock) -> None:
+    def __init__(self, path: str, clock: Clock) -> None:
         super().__init__(path)
         self._clock = clock
 
@@ -910,10 +881,6 @@ def _short(path: Path) -> str:
         return clean(f"~/{path.relative_to(home())}")
     except ValueError:
         return clean(str(path))
-
-
-def _with_jumps(config: HostConfig, jumps: tuple[str, ...]) -> HostConfig:
-    return replace(config, proxy_jump=jumps, proxy_command="")
 
 
 def _configuration_without_openssh(

@@ -12,7 +12,7 @@ import pwd
 import re
 import shutil
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +44,8 @@ class HostConfig:
 
     ``proxy_jump`` holds destinations in the order they are passed through. ``identity_agent`` is the path of the
     agent's socket, empty if none is to be used. ``methods`` are the authentication methods in the order to try.
-    Files need not exist. ``connect_timeout_s`` None means that the configuration sets none.
+    Files need not exist. ``connect_timeout_s`` None means that the configuration sets none. ``name`` is the host as it
+    was asked for.
     """
 
     host: str
@@ -66,6 +67,7 @@ class HostConfig:
     bind_address: str = ""
     connect_timeout_s: float | None = None
     keepalive_s: float = KEEPALIVE_S
+    name: str = field(default="", compare=False)
 
     @property
     def key_name(self) -> str:
@@ -158,7 +160,7 @@ def from_settings(text: str, destination: Destination) -> HostConfig:
             f"{destination.host}: ProxyUseFdpass in the OpenSSH configuration is not supported",
             "use a ProxyCommand that passes the bytes on, or a ProxyJump",
         )
-    host = HostConfig(host=one["hostname"], port=int(one["port"]), user=one["user"])
+    host = HostConfig(host=one["hostname"], port=int(one["port"]), user=one["user"], name=destination.host)
     tokens = percent_tokens(host, destination)
 
     def files(values: Sequence[str]) -> tuple[Path, ...]:
