@@ -136,9 +136,9 @@ class RingView:
         order = sorted(self.members, key=lambda member: (ip_order(member[0]), member[1]))
         place = order.index(me)
         others = order[place + 1 :] + order[:place]
-        # Empty when the ring is just finding its order.
-        span = others[others.index(right) : others.index(left) + 1]
-        return frozenset((me, right, left, *span))
+        # Empty while the ring is still finding its order.
+        between = others[others.index(right) : others.index(left)]
+        return frozenset((me, right, left, *between))
 
     @property
     def synced(self) -> bool:
