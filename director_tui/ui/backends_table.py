@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 
@@ -22,12 +23,19 @@ if TYPE_CHECKING:
     from director_tui.link.history import History
 
 
+NAME_WIDTH: Final = 24
+TAG_WIDTH: Final = 20
+"""The longest names and tags that are shown whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class BackendRow:
     """A backend with what is computed around it.
 
     ``expected`` is how many of its tag's users the share would give it, ``largest`` the most that any backend of the
-    tag has or would have, ``per_min`` its measured gain or loss in users, ``past`` its counts of the last ten minutes.
+    tag has or would have, ``per_min`` its measured gain or loss in users. ``history`` has its counts of the last ten
+    minutes, which only a row on the screen needs. ``short_ip`` is the address without what all IPv6 addresses of the
+    ring have in front.
     """
 
     backend: Backend
@@ -36,8 +44,9 @@ class BackendRow:
     expected: float
     largest: float
     per_min: float | None
-    past: tuple[int | None, ...]
+    history: History
     now: datetime
+    short_ip: str
 
 
 def backend_rows(
@@ -46,6 +55,7 @@ def backend_rows(
     """One row for each backend, in the director's order."""
     placement = tuple((backend.ip, backend.tag, backend.vhosts, backend.state) for backend in snapshot.backends)
     share = _shares(placement, consistent)
+    short = _short_ips(tuple(backend.ip for backend in snapshot.backends))
     rates = history.rates_per_min(backend.ip for backend in snapshot.backends)
     users: dict[str, int] = {}
     for backend in snapshot.backends:
@@ -62,8 +72,9 @@ def backend_rows(
             expected[backend.ip],
             largest[backend.tag],
             rates.get(backend.ip),
-            history.users(backend.ip),
+            history,
             now,
+            short[backend.ip],
         )
         for backend in snapshot.backends
     ]
@@ -76,6 +87,13 @@ def _shares(placement: tuple[tuple[str, str, int, State], ...], consistent: bool
     return shares(backends, consistent=consistent)
 
 
+@lru_cache(maxsize=4)
+def _short_ips(ips: tuple[str, ...]) -> dict[str, str]:
+    """Each IP, an IPv6 one without the groups that all of them begin with. What is left is still unique."""
+    common = commonprefix([ip for ip in ips if ":" in ip]).rpartition(":")[0]  # noqa: RUF071 - no paths, but texts
+    return {ip: f"…{ip[len(common) :]}" if ":" in ip and len(common) > 1 else ip for ip in ips}
+
+
 def matches(row: BackendRow, text: str) -> bool:
     """Whether the filter lets this row through: a part of IP, name, tag or condition."""
     backend = row.backend
@@ -85,10 +103,13 @@ def matches(row: BackendRow, text: str) -> bool:
 
 def _condition_cell(row: BackendRow, width: int) -> Sequence[Piece]:
     word, extra = format.condition(row.backend, row.now, row.per_min)
+    if len(word.text) > width:
+        word = Piece(word.text.rpartition(" ")[2], word.meaning)
     free = width - len(word.text)
-    if not extra.text or len(extra.text) + 2 > free:
+    if not extra.text or len(extra.text) >= free:
         return (word,)
-    return word, Piece(" " * (12 - len(word.text)) if free >= 12 - len(word.text) + len(extra.text) else "  "), extra
+    # Behind the longest word where that fits, so that the extras stand below each other.
+    return word, Piece(" " * max(1, min(12 - len(word.text), free - len(extra.text)))), extra
 
 
 def _usable_meaning(row: BackendRow) -> str:
@@ -101,15 +122,16 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
     Column(
         "ip",
         "backend",
-        lambda row, width: (Piece(row.backend.ip),),
+        lambda row, width: (Piece(row.backend.ip if len(row.backend.ip) <= width else row.short_ip),),
         lambda row: len(row.backend.ip),
         lambda row: ip_order(row.backend.ip),
+        least=lambda row: len(row.short_ip),
     ),
     Column(
         "name",
         "name",
         lambda row, width: (Piece(row.name, MUTED),),
-        lambda row: cell_len(row.name),
+        lambda row: min(NAME_WIDTH, cell_len(row.name)),
         lambda row: (not row.name, row.name),
         keep=50,
     ),
@@ -117,7 +139,7 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
         "tag",
         "tag",
         lambda row, width: (Piece(row.backend.tag),),
-        lambda row: min(20, cell_len(row.backend.tag)),
+        lambda row: min(TAG_WIDTH, cell_len(row.backend.tag)),
         lambda row: (not row.backend.tag, row.backend.tag),
         keep=60,
     ),
@@ -125,17 +147,17 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
         "vhosts",
         "vhosts",
         lambda row, width: (Piece(str(row.backend.vhosts), _usable_meaning(row)),),
-        8,
+        6,
         lambda row: row.backend.vhosts,
         right=True,
-        min_width=6,
+        least=4,
         descending=True,
     ),
     Column(
         "share",
         "share",
         lambda row, width: (format.share(row.share, usable=row.backend.usable),),
-        7,
+        lambda row: max(6, len(format.share(row.share, usable=row.backend.usable).text)),
         lambda row: row.share,
         keep=40,
         right=True,
@@ -145,18 +167,18 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
         "condition",
         "condition",
         _condition_cell,
-        20,
+        18,
         lambda row: _WEIGHT[row.backend.condition],
-        min_width=10,
+        least=8,
     ),
     Column(
         "users",
         "users",
         lambda row, width: (Piece(format.count(row.backend.users)),),
-        9,
+        lambda row: max(7, len(format.count(row.backend.users))),
         lambda row: row.backend.users,
         right=True,
-        min_width=7,
+        least=lambda row: len(format.count(row.backend.users)),
         descending=True,
     ),
     Column(
@@ -173,7 +195,7 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
         "rate",
         "/min",
         lambda row, width: (format.rate(row.per_min),),
-        7,
+        lambda row: max(5, len(format.rate(row.per_min).text)),
         lambda row: row.per_min or 0.0,
         keep=30,
         right=True,
@@ -182,9 +204,10 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
     Column(
         "past",
         "last 10 min",
-        lambda row, width: (Piece(format.sparkline(row.past, width), "accent"),),
+        lambda row, width: (Piece(format.sparkline(row.history.users(row.backend.ip), width), "accent"),),
         12,
         keep=10,
+        right=True,
         max_width=60,
     ),
 )

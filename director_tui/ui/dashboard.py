@@ -7,11 +7,13 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from director_tui.director.parse import clean
 from director_tui.link.monitor import stale_after_s
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
@@ -39,6 +41,7 @@ LOW_LINES: Final = 14
 TINY_LINES: Final = 8
 """Below so many lines of screen: two events, then none, then nothing but the state, the table and the keys."""
 EVENTS_KEPT: Final = 500
+WHO_COLUMN: Final = 44
 
 _STYLES: Final = {
     "": "$dt-text",
@@ -62,15 +65,8 @@ class Lines(Static):
         # Two contents are equal when their texts are, whatever their styles.
         if other_height or not all(new.is_same(old) for new, old in zip(lines, self._lines, strict=True)):
             self._lines = lines
+            self.display = bool(lines)
             self.update(Content("\n").join(lines), layout=other_height)
-
-
-class StatusHeader(Lines):
-    """The line at the top: cluster, link, ring, clock."""
-
-
-class TotalsHeader(Lines):
-    """The lines below it: totals, and in red what must not be overlooked."""
 
 
 class Message(Static):
@@ -116,9 +112,11 @@ class EventFeed(Static):
 
     def _line(self, change: Change) -> Content:
         pieces = format.change(change, self._names)
-        what = Content.assemble(*((piece.text, _STYLES[piece.meaning]) for piece in pieces))
-        who = Content.styled("   outside this program", "$dt-muted") if change.subject.is_of_ring else Content("")
-        return Content.assemble((f"{change.at:%H:%M:%S}  ", "$dt-muted"), what, who)
+        what = [(clean(piece.text), _STYLES[piece.meaning]) for piece in pieces]
+        # Below each other where there is room, so that the eye finds who did it.
+        gap = " " * max(3, WHO_COLUMN - sum(cell_len(text) for text, _ in what))
+        who = f"{gap}outside this program" if change.subject.is_of_ring else ""
+        return Content.assemble((f"{change.at:%H:%M:%S}  ", "$dt-muted"), *what, (who, "$dt-muted"))
 
 
 class FilterLine(Input):
@@ -168,26 +166,30 @@ class Dashboard(Screen[None]):
         self._cluster = cluster
         self._reading: Reading | None = None
         self._history: History | None = None
+        # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
+        self._status = Lines()
+        self._totals = Lines()
+        self._message = Message(markup=False)
+        self._grid = Grid[BackendRow](COLUMNS, key=lambda row: row.backend.ip, matches=matches)
+        self._filter_line = FilterLine()
+        self._feed_rule = Rule(id="feed-rule")
+        self._feed = EventFeed(cluster.names)
 
     def compose(self) -> ComposeResult:
-        yield StatusHeader()
-        yield TotalsHeader()
+        yield self._status
+        yield self._totals
         yield Rule(id="header-rule")
-        yield Message(markup=False)
-        yield Grid[BackendRow](COLUMNS, key=lambda row: row.backend.ip, matches=matches, id="backends")
-        yield FilterLine()
-        yield Rule(id="feed-rule")
-        yield EventFeed(self._cluster.names)
+        yield self._message
+        yield self._grid
+        yield self._filter_line
+        yield self._feed_rule
+        yield self._feed
         yield Rule(id="key-rule")
         yield KeyBar()
 
     def on_mount(self) -> None:
         self._grid.focus()
         self.set_interval(TICK_S, self._tick)
-
-    @property
-    def _grid(self) -> Grid[BackendRow]:
-        return self.query_one("#backends", Grid)
 
     # Readings
 
@@ -196,7 +198,7 @@ class Dashboard(Screen[None]):
         before, self._reading = self._reading, reading
         self._history = history
         with self.app.batch_update():
-            self.query_one(EventFeed).add(reading.changes)
+            self._feed.add(reading.changes)
             if reading.snapshot is not None and (before is None or reading.snapshot is not before.snapshot):
                 self._show_backends(reading, reading.snapshot, history)
             self._show_message(reading)
@@ -220,9 +222,8 @@ class Dashboard(Screen[None]):
             parts.append(("the director lists no backend at all", "$dt-attention"))
         elif reading.note:
             parts.append((reading.note, "$dt-muted"))
-        message = self.query_one(Message)
-        message.update(Content.assemble(*parts))
-        message.set_class(bool(parts), "-shown")
+        self._message.update(Content.assemble(*parts))
+        self._message.set_class(bool(parts), "-shown")
 
     def _show_totals(self) -> None:
         """The part of the header that only a reading or another width can change."""
@@ -232,7 +233,7 @@ class Dashboard(Screen[None]):
             if not self.has_class("-tiny"):
                 lines.append(totals_line(self._reading, self._history, width))
             lines.extend(warning_lines(self._reading, width))
-        self.query_one(TotalsHeader).show(lines)
+        self._totals.show(lines)
 
     def _tick(self) -> None:
         """Whatever changes by the clock alone: ages, and with them what may be believed."""
@@ -243,7 +244,7 @@ class Dashboard(Screen[None]):
             stale = age_s > stale_after_s(self._cluster.interval_s)
         self._grid.set_stale(stale)
         status = status_line(self._cluster, self._reading, now_s, datetime.now(UTC), self._line_width)
-        self.query_one(StatusHeader).show([status])
+        self._status.show([status])
 
     @property
     def _line_width(self) -> int:
@@ -263,7 +264,7 @@ class Dashboard(Screen[None]):
         return not (action == "filter" and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
-        line = self.query_one(FilterLine)
+        line = self._filter_line
         # Not by a class: styles are applied later, and what is not displayed takes no focus, so keys would be lost.
         line.display = True
         line.focus()
@@ -274,7 +275,7 @@ class Dashboard(Screen[None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._grid.focus()
-        self.query_one(FilterLine).display = False
+        self._filter_line.display = False
         self._say_filter()
 
     def action_sort_next(self) -> None:
@@ -292,7 +293,7 @@ class Dashboard(Screen[None]):
 
     def action_clear(self) -> None:
         if self._grid.filter_text:
-            self.query_one(FilterLine).value = ""
+            self._filter_line.value = ""
         else:
             self._grid.clear_marks()
 
@@ -310,4 +311,4 @@ class Dashboard(Screen[None]):
             words.append((f"{grid.hidden} hidden · esc shows all", "$dt-muted"))
         if grid.marks:
             words.append((f"{len(grid.marks)} marked", "$dt-accent"))
-        self.query_one("#feed-rule", Rule).say(*words)
+        self._feed_rule.say(*words)

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from director_tui.director.parse import clean
 from director_tui.ui.commands import bindings
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 RowT = TypeVar("RowT")
 
 GAP: Final = 2
-"""Cells between two columns."""
+"""Cells between two columns; one where there is no room for two."""
 GUTTER: Final = 3
 """Cells in front of the first column: cursor and mark."""
-_LAST: Final = 10_000
+_LAST: Final = 1_000_000
+_LAST_TITLE: Final = 100
+"""Room for titles that begin on the screen, or behind its edge on one that is far too narrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Column(Generic[RowT]):
 
     ``cell`` makes the pieces of a cell of the given width. ``width`` is a number of cells, or tells how much a row
     needs. Columns of the lowest ``keep`` go first when there is no room; those that have none stay always, and shrink
-    to ``min_width`` at last. Spare room goes to the columns that ``grow``, up to ``max_width``.
+    to ``least`` at last, the rightmost first. Spare room goes to the columns that grow, up to ``max_width``.
     """
 
     id: str
@@ -48,13 +51,9 @@ class Column(Generic[RowT]):
     order: Callable[[RowT], Any] | None = None
     keep: int | None = None
     right: bool = False
-    min_width: int = 0
+    least: int | Callable[[RowT], int] = 0
     max_width: int = 0
     descending: bool = False
-
-    @property
-    def grows(self) -> bool:
-        return self.max_width > 0
 
 
 class Grid(ScrollView, Generic[RowT], can_focus=True):
@@ -115,6 +114,8 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._stale = False
         self._started = False
         self._laid_out: tuple[tuple[Column[RowT], int], ...] = ()
+        self._gap = GAP
+        self._widest: dict[str, int] = {}
         self._strips: dict[tuple[str, bool], Strip] = {}
 
     # What is in it
@@ -228,10 +229,10 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
     def _click_header(self, x: int) -> None:
         begin = GUTTER
         for column, width in self._laid_out:
-            if begin <= x < begin + width + GAP and column.order is not None:
+            if begin <= x < begin + width + self._gap and column.order is not None:
                 self.sort_by(column.id, reverse=not self._reverse if column is self._sort else False)
                 return
-            begin += width + GAP
+            begin += width + self._gap
 
     def _step(self, by: int) -> None:
         if not self._shown:
@@ -314,6 +315,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         return self.size.height - 1
 
     def on_resize(self) -> None:
+        self._widest.clear()
         self._lay_out()
         self._redraw()
         self._scroll_to_cursor()
@@ -332,36 +334,37 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         room = max(0, self.size.width - GUTTER)
         wanted = {column.id: self._natural_width(column) for column in self._columns}
         chosen = [column for column in self._columns if wanted[column.id] > 0]
+        self._gap = GAP
 
-        def total(columns: Sequence[Column[RowT]]) -> int:
-            return sum(wanted[column.id] + GAP for column in columns) - GAP
+        def excess() -> int:
+            return sum(wanted[column.id] + self._gap for column in chosen) - self._gap - room
 
-        while total(chosen) > room:
-            optional = [column for column in chosen if column.keep is not None]
-            if not optional:
-                break
-            chosen.remove(min(optional, key=lambda column: column.keep or 0))
+        while excess() > 0 and any(column.keep is not None for column in chosen):
+            chosen.remove(min((one for one in chosen if one.keep is not None), key=lambda one: one.keep or 0))
+        if excess() > 0:
+            self._gap = 1
         for column in reversed(chosen):
-            excess = total(chosen) - room
-            if excess <= 0:
-                break
-            if column.min_width:
-                wanted[column.id] = max(column.min_width, wanted[column.id] - excess)
-        spare = room - total(chosen)
-        growing = [column for column in chosen if column.grows]
+            if (too_much := excess()) > 0 and column.least:
+                least = self._width(column, column.least)
+                wanted[column.id] = max(min(least, wanted[column.id]), wanted[column.id] - too_much)
+        spare = max(0, -excess())
+        growing = [column for column in chosen if column.max_width]
         for number, column in enumerate(growing):
             extra = min(spare // (len(growing) - number), column.max_width - wanted[column.id])
-            wanted[column.id] += max(0, extra)
-            spare -= max(0, extra)
+            wanted[column.id] += extra
+            spare -= extra
         self._laid_out = tuple((column, wanted[column.id]) for column in chosen)
         # One line more than rows, for the header that stays in place.
         self.virtual_size = Size(self.size.width, len(self._shown) + 1)
 
     def _natural_width(self, column: Column[RowT]) -> int:
-        if isinstance(column.width, int):
-            return column.width
-        widest = max((column.width(row) for row in self._all), default=0)
-        return max(widest, cell_len(column.title) + 2) if widest else 0
+        width = self._width(column, column.width)
+        # A column that was wider a moment ago stays so: the table must not jump when 10,000 users become 9,999.
+        width = self._widest[column.id] = max(width, self._widest.get(column.id, 0))
+        return max(width, cell_len(column.title)) if width else 0
+
+    def _width(self, column: Column[RowT], width: int | Callable[[RowT], int]) -> int:
+        return width if isinstance(width, int) else max(map(width, self._all), default=0)
 
     # Drawing
 
@@ -380,17 +383,19 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
 
     def _header(self) -> Strip:
         style = self.rich_style + self.get_component_rich_style("grid--header", partial=True)
-        segments = [Segment(" " * GUTTER, style)]
-        for column, width in self._laid_out:
-            title = column.title
+        width = self.size.width
+        cells = [" "] * (width + _LAST_TITLE)
+        begin = GUTTER
+        for column, room in self._laid_out:
+            title = column.title[:room]
+            start = begin + room - len(title) if column.right else begin
+            cells[start : start + len(title)] = title
             if column is self._sort:
-                arrow = "▾" if self._sort.descending != self._reverse else "▴"
-                title = f"{arrow} {title}" if column.right else f"{title} {arrow}"
-            if cell_len(title) > width:
-                title = set_cell_size(title, width)
-            padding = " " * (width - cell_len(title))
-            segments.append(Segment((padding + title if column.right else title + padding) + " " * GAP, style))
-        return Strip(segments).adjust_cell_length(self.size.width, style)
+                # Beside the title, in the gap where the title fills its column: the arrow takes no width of its own.
+                place = start - 1 if column.right else start + len(title)
+                cells[place] = "▾" if column.descending != self._reverse else "▴"
+            begin += room + self._gap
+        return Strip([Segment("".join(cells[:width]), style)], width)
 
     def _row(self, row: RowT, key: str, *, at_cursor: bool) -> Strip:
         base = self.rich_style
@@ -404,7 +409,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             used = 0
             cells: list[Segment] = []
             for piece in column.cell(row, width):
-                text = piece.text
+                text = piece.text if piece.text.isprintable() else clean(piece.text)
                 length = cell_len(text)
                 if used + length > width:
                     text = set_cell_size(text, width - used - 1) + "…" if width - used > 0 else ""
@@ -413,7 +418,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
                 used += length
             padding = Segment(" " * (width - used), base)
             segments.extend([padding, *cells] if column.right else [*cells, padding])
-            segments.append(Segment(" " * GAP, base))
+            segments.append(Segment(" " * self._gap, base))
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _meaning(self, base: Style, meaning: str) -> Style:

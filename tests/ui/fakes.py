@@ -1,0 +1,281 @@
+"""A ring of directors in memory, and the eyes of the tests: what stands on the screen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer
+from director_tui.link.ring import Ring
+from director_tui.ui.app import DirectorApp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+    from rich.style import Style
+    from textual.pilot import Pilot
+
+    from director_tui.link.questions import Ask
+
+DIRECTORS = ("ops@dir1.example.com", "ops@dir2.example.com", "ops@dir3.example.com")
+STATUS_HEADER = b"mail server ip\ttag\tvhosts\tstate\tstate changed\tusers\n"
+RING_HEADER = (
+    b"director ip\tport\ttype\tlast failed\tstatus\tping ms\tinput\toutput\tbuffered\tbuffered peak\tlast read\t"
+    b"last write\n"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of ``doveadm director status``."""
+
+    ip: str
+    users: int = 100
+    vhosts: int = 100
+    tag: bytes = b""
+    state: bytes = b"up"
+    changed: bytes = b"-"
+
+    @property
+    def line(self) -> bytes:
+        return b"\t".join(
+            [self.ip.encode(), self.tag, b"%d" % self.vhosts, self.state, self.changed, b"%d" % self.users]
+        )
+
+
+ROWS = (
+    Row("10.1.0.1", 28764),
+    Row("10.1.0.2", 27020),
+    Row("10.1.0.3", 9120, vhosts=0),
+    Row("10.1.0.4", 4120, state=b"down", changed=b"2026-08-29 19:05:00"),
+    Row("10.1.0.7", 9410, tag=b"gold"),
+    Row("10.1.0.10", 0, vhosts=0, tag=b"gold"),
+)
+NAMES = {"10.1.0.1": "mail-01", "10.1.0.2": "mail-02", "10.1.0.7": "gold-01"}
+
+
+@dataclass(frozen=True)
+class FakeReply:
+    """What the UI needs of director_tui.link.ssh.Reply, without loading asyncssh."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes = b""
+    elapsed_s: float = 0.0142
+
+
+@dataclass
+class FakeRing:
+    """A ring that answers with the bytes of doveadm; change it while the dashboard runs."""
+
+    rows: list[Row] = field(default_factory=lambda: list(ROWS))
+    directors: tuple[str, ...] = DIRECTORS
+    mail_servers: bytes = b"10.1.0.1-10.1.0.4 10.1.0.7@gold 10.1.0.10@gold"
+    ring_status: bytes | None = None
+    status: bytes | None = None
+    """What ``director status`` prints instead of ``rows``."""
+    status_failure: tuple[int, bytes] | None = None
+    awake: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
+    """Cleared: every director is stopped and says nothing, until it is set again."""
+    refuse: dict[str, DirectorTuiError] = field(default_factory=dict)
+    """Why connecting fails, by destination."""
+    connections: list[FakeConnection] = field(default_factory=list)
+    calls: int = 0
+    on_connect: Callable[[str], Awaitable[None]] | None = None
+
+    def set(self, ip: str, **changes: Any) -> None:
+        self.rows = [replace(row, **changes) if row.ip == ip else row for row in self.rows]
+
+    def remove(self, ip: str) -> None:
+        self.rows = [row for row in self.rows if row.ip != ip]
+
+    def break_down(self, error: DirectorTuiError) -> None:
+        """Every connection is lost, and no new one is made."""
+        self.refuse = dict.fromkeys(self.directors, error)
+        for connection in self.connections:
+            connection.lost = True
+
+    async def connect(self, destination: str) -> FakeConnection:
+        if self.on_connect is not None:
+            await self.on_connect(destination)
+        if destination in self.refuse:
+            raise self.refuse[destination]
+        connection = FakeConnection(destination, self)
+        self.connections.append(connection)
+        return connection
+
+    async def close(self) -> None:
+        for connection in self.connections:
+            await connection.close()
+
+    def answer(self, argv: Sequence[str], destination: str) -> FakeReply:
+        self.calls += 1
+        match argv[3:]:
+            case ("doveadm", "-f", "tab", "director", "status"):
+                if self.status_failure is not None:
+                    return FakeReply(self.status_failure[0], b"", self.status_failure[1])
+                table = STATUS_HEADER + b"".join(row.line + b"\n" for row in self.rows)
+                return FakeReply(0, table if self.status is None else self.status)
+            case ("doveadm", "-f", "tab", "director", "ring", "status"):
+                return FakeReply(0, RING_HEADER + (self.ring_status or self._ring_rows(destination)))
+            case ("doveconf", "-n"):
+                return FakeReply(0, b"# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf\n")
+            case ("doveconf", *_):
+                return FakeReply(0, b"director_mail_servers = " + self.mail_servers + b"\n")
+        raise AssertionError(f"not a reading call of the dashboard: {argv}")
+
+    def _ring_rows(self, destination: str) -> bytes:
+        own = self.directors.index(destination)
+        kinds = {0: b"self", 1: b"right", 2: b"left"}
+        rows = []
+        for place in range(len(self.directors)):
+            kind = kinds[(place - own) % len(self.directors)]
+            status = b"ring synced" if kind == b"self" else b"synced"
+            rows.append(b"10.0.0.%d\t9090\t%s\tnever\t%s\t2\t0\t0\t0\t0\t-\t-\n" % (11 + place, kind, status))
+        return b"".join(rows)
+
+
+@dataclass
+class FakeConnection:
+    """One connection of the fake SSH."""
+
+    destination: str
+    ring: FakeRing
+    lost: bool = False
+    abandoned: int = 0
+
+    async def run(self, argv: Sequence[str], limit_s: float) -> FakeReply:
+        if self.lost:
+            raise ConnectionLost(f"{self.destination}: the connection was lost", "")
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.ring.awake.wait()
+        except TimeoutError:
+            self.abandoned += 1
+            raise NoAnswer(f"{self.destination}: no answer within {limit_s:g} s", "") from None
+        if self.lost:
+            raise ConnectionLost(f"{self.destination}: the connection was lost", "")
+        return self.ring.answer(argv, self.destination)
+
+    async def close(self) -> None:
+        self.lost = True
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event
+
+
+def cluster(ring: FakeRing, **changes: Any) -> ClusterConfig:
+    """A configuration that polls fast enough for a test."""
+    usual = ClusterConfig(
+        "mail-eu",
+        tuple(DirectorConfig(destination) for destination in ring.directors),
+        interval_s=0.05,
+        environment="production",
+        names=NAMES,
+    )
+    return replace(usual, **changes)
+
+
+def make_app(ring: FakeRing, *, theme: str | None = None, **changes: Any) -> DirectorApp:
+    config = cluster(ring, **changes)
+
+    async def open_ring(ask: Ask) -> Ring:
+        return Ring(config, cast("Any", ring))
+
+    return DirectorApp(config, open_ring, theme=theme)
+
+
+class Screen:
+    """The running program as a person sees it."""
+
+    def __init__(self, app: DirectorApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def lines(self) -> list[str]:
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(segment.text for segment in strip) for strip in strips]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def __contains__(self, text: str) -> bool:
+        return text in self.text
+
+    def line(self, text: str) -> str:
+        """The one line with this text in it."""
+        (found,) = [line for line in self.lines if text in line] or [""]
+        assert found, f"no line has {text!r}:\n{self.text}"
+        return found
+
+    def table(self) -> list[str]:
+        """The lines of the backends table, without its header."""
+        lines = self.lines
+        top = next(number for number, line in enumerate(lines) if "vhosts" in line and "condition" in line)
+        below = (number for number in range(top + 1, len(lines)) if not lines[number].strip() or "──" in lines[number])
+        return lines[top + 1 : next(below, len(lines))]
+
+    def ips(self) -> list[str]:
+        """The IPs of the table, from top to bottom."""
+        return [line.lstrip(" ▸◆").split()[0] for line in self.table()]
+
+    def at_cursor(self) -> str | None:
+        """The IP that the cursor stands on."""
+        return next((line.lstrip(" ▸◆").split()[0] for line in self.table() if line.startswith("▸")), None)
+
+    def marked(self) -> set[str]:
+        return {line.lstrip(" ▸◆").split()[0] for line in self.table() if "◆" in line[:3]}
+
+    def style_of(self, text: str) -> Style:
+        """The style of the first piece on the screen that has this text in it."""
+        for strip in self.app.screen._compositor.render_strips():
+            for segment in strip:
+                if text in segment.text and segment.style is not None:
+                    return segment.style
+        raise AssertionError(f"{text!r} is not on the screen:\n{self.text}")
+
+    async def until(self, *texts: str, gone: Sequence[str] = (), limit_s: float = 8.0) -> None:
+        """Wait until all these texts are on the screen, and those of ``gone`` are not."""
+        await self.wait(
+            lambda: all(text in self.text for text in texts) and not any(text in self.text for text in gone),
+            f"{texts}{f' without {gone}' if gone else ''}",
+            limit_s,
+        )
+
+    async def wait(self, true: Callable[[], bool], what: str = "", limit_s: float = 8.0) -> None:
+        deadline = time.monotonic() + limit_s
+        while not true():
+            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.text}"
+            await self.pilot.pause(0.02)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def readings(self, ring: FakeRing, number: int = 3) -> None:
+        """Wait for this many more answers of the ring, and until they are drawn."""
+        wanted = ring.calls + number
+        await self.wait(lambda: ring.calls >= wanted, "more readings")
+        await self.pilot.pause()
+
+
+@asynccontextmanager
+async def dashboard(
+    ring: FakeRing | None = None, size: tuple[int, int] = (120, 36), *, theme: str | None = None, **changes: Any
+) -> AsyncGenerator[Screen]:
+    """The program on a screen of this size, with the first reading shown if the ring gives one."""
+    ring = ring if ring is not None else FakeRing()
+    app = make_app(ring, theme=theme, **changes)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        screen = Screen(app, pilot)
+        if not ring.refuse and ring.status is None and ring.status_failure is None and ring.on_connect is None:
+            await screen.until("LIVE")
+        yield screen
