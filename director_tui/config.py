@@ -86,11 +86,13 @@ class Config:
                 "director-tui demo needs none",
             )
         known = ", ".join(sorted(self.clusters))
-        wanted = name or self.default_cluster or (next(iter(self.clusters)) if len(self.clusters) == 1 else None)
+        wanted = name if name is not None else self.default_cluster
+        if wanted is None and len(self.clusters) == 1:
+            (wanted,) = self.clusters
         if wanted is None:
             raise ConfigError(f"{self.path}: several clusters and no default_cluster", f"choose one with -c: {known}")
         if wanted not in self.clusters:
-            raise ConfigError(f"{self.path} has no cluster {clean(wanted)}", f"it has: {known}")
+            raise ConfigError(f"{self.path} has no cluster {_shown(wanted)}", f"it has: {known}")
         return self.clusters[wanted]
 
 
@@ -124,6 +126,8 @@ def parse_config(text: bytes, path: Path) -> Config:
         raise ConfigError(f"{path}: {clean(str(error))}", "TOML needs quotes around texts") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
+    except ValueError:
+        raise ConfigError(f"{path}: a number in it has too many digits") from None
     top = _Table(document, path, "")
     top.only("default_cluster", "theme", "clusters")
     default = top.text("default_cluster")
@@ -172,20 +176,27 @@ def _cluster(name: str, table: _Table) -> ClusterConfig:
     )
     doveadm = table.words("doveadm") or ("doveadm",)
     doveconf = table.words("doveconf")
-    known_hosts = table.text("known_hosts")
     return ClusterConfig(
         name=name,
         directors=_directors(table, doveadm, doveconf),
         interval_s=table.number("interval", DEFAULT_INTERVAL_S, 0.2, 3600.0),
         environment=table.text("environment") or "",
         read_only=table.flag("read_only", default=False),
-        known_hosts=Path(known_hosts).expanduser() if known_hosts else None,
+        known_hosts=_file(table, "known_hosts"),
         monitor=table.choice("monitor", MONITORS),
         capacity=int(table.number("capacity", 0, 1, 2**32)) or None,
         records=table.text("records") or "~/.director-tui",
         backends=_backend_access(table),
         names=_names(table),
     )
+
+
+def _file(table: _Table, key: str) -> Path | None:
+    path = table.text(key)
+    try:
+        return Path(path).expanduser() if path else None
+    except RuntimeError:
+        raise table.wrong(key, f"no user is known here by the name in {_shown(path)}") from None
 
 
 def _directors(table: _Table, doveadm: tuple[str, ...], doveconf: tuple[str, ...] | None) -> tuple[DirectorConfig, ...]:
@@ -324,5 +335,8 @@ def _words(text: str, where: str) -> tuple[str, ...]:
 
 
 def _shown(value: object) -> str:
-    text = clean(str(value))
+    try:
+        text = clean(str(value))
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of nested tables
+        text = "…"
     return f"“{text[:60]}…”" if len(text) > 60 else f"“{text}”"
