@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def complain(error: DirectorTuiError) -> None:
     """One or two plain lines on standard error: what failed and where, and what to do."""
-    from director_tui.director.parse import clean_lines
+    from director_tui.text import clean_lines
 
     sys.stderr.write(clean_lines(f"director-tui: {error}") + "\n")
     if error.remedy:
@@ -238,20 +238,25 @@ def _dashboard(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from director_tui.config import ClusterConfig, DirectorConfig
+    from director_tui.config import DEFAULT_INTERVAL_S, ClusterConfig, DirectorConfig
 
     if options.directors or options.cluster:
         raise UsageError("demo has a ring of its own", "leave out -c and -d")
-    interval_s = options.interval or 2.0
+    from director_tui.demo.ring import PracticeRing, backend_layout
+
     cluster = ClusterConfig(
-        "practice", (DirectorConfig("demo"),), interval_s, environment="DEMO", read_only=options.read_only
+        "practice",
+        (DirectorConfig("demo"),),
+        options.interval or DEFAULT_INTERVAL_S,
+        environment="DEMO",
+        read_only=options.read_only,
+        names={ip: name for ip, _, name in backend_layout(options.backends)},
     )
 
     async def open_ring(ask: Ask) -> Ring:
         from director_tui.link.ring import Ring
 
         ssh = await asyncio.to_thread(_import_ssh)
-        from director_tui.demo.ring import PracticeRing
         from director_tui.demo.server import serve
 
         ring = PracticeRing(backends=options.backends, users=options.users, seed=options.seed, start=datetime.now(UTC))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from director_tui.director.parse import canonical_ip, clean
 from director_tui.errors import ConfigError
+from director_tui.text import canonical_ip, clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

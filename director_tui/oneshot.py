@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.director.hashring import shares
-from director_tui.director.parse import clean
 from director_tui.errors import DirectorTuiError, UsageError
 from director_tui.link.checkup import Verdict, examine
+from director_tui.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,16 +20,17 @@ ROOT = Path(__file__).parents[1]
 
 # Room -> the rooms that it may know, beside itself. "" is director_tui/__init__.py: the version, for everybody.
 MAY_KNOW = {
-    "__main__": {"cli", "errors"},
-    "cli": {"oneshot", "ui", "operations", "link", "director", "demo", "config", "errors"},
-    "oneshot": {"link", "director", "config", "errors"},  # cli's commands without a screen: never ui
-    "ui": {"operations", "link", "director", "config", "errors"},
-    "operations": {"link", "director", "config", "errors"},
-    "link": {"director", "config", "errors"},
-    "demo": {"director", "config", "errors"},
-    "director": {"errors"},
-    "config": {"errors"},
+    "__main__": {"cli", "errors", "text"},
+    "cli": {"oneshot", "ui", "operations", "link", "director", "demo", "config", "errors", "text"},
+    "oneshot": {"link", "director", "config", "errors", "text"},  # cli's commands without a screen: never ui
+    "ui": {"operations", "link", "director", "config", "errors", "text"},
+    "operations": {"link", "director", "config", "errors", "text"},
+    "link": {"director", "config", "errors", "text"},
+    "demo": {"director", "config", "errors", "text"},
+    "director": {"errors", "text"},
+    "config": {"errors", "text"},
     "errors": set(),
+    "text": set(),
     "": set(),
 }
 # Library -> the modules (or whole rooms) that may import it.

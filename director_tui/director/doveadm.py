@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from director_tui.director import parse
+from director_tui.text import canonical_ip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +122,7 @@ def assignments(ip: str | None = None) -> Call[tuple[Assignment, ...]]:
     ``-f /dev/null`` keeps doveadm from listing every user of the user database, which can panic (2.3.19.1). Raises
     ValueError if ``ip`` is not a literal IP address.
     """
-    words = ("director", "map", "-f", "/dev/null", *((parse.canonical_ip(ip),) if ip else ()))
+    words = ("director", "map", "-f", "/dev/null", *((canonical_ip(ip),) if ip else ()))
     return _read(words, parse.assignments, LIST_LIMIT_S)
 
 
@@ -156,7 +157,7 @@ _SETTINGS: Final = (
 
 
 _CLEANED: Final = re.compile(r"\N{REPLACEMENT CHARACTER}|\\x[0-9a-f]{2}")
-"""What :func:`parse.clean` leaves in the place of what it took out."""
+"""What :func:`~director_tui.text.clean` leaves in the place of what it took out."""
 
 
 def check_argument(text: str, kind: str) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from director_tui.director.parse import clean_lines
 from director_tui.errors import DoveadmError
+from director_tui.text import clean_lines
 
 if TYPE_CHECKING:
     from director_tui.director.doveadm import Call

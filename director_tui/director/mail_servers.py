@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director.model import State
-from director_tui.director.parse import canonical_ip
+from director_tui.text import canonical_ip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,7 +105,7 @@ def _addresses(text: str) -> tuple[str, ...] | None:
     return () if _HOST_NAME.fullmatch(text) else None
 
 
-_TAB = re.compile("[\t\N{REPLACEMENT CHARACTER}]")  # the latter is what parse.clean leaves of the former
+_TAB = re.compile("[\t\N{REPLACEMENT CHARACTER}]")  # the latter is what clean() leaves of the former
 _HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9._-]+")
 
 

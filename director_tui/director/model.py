@@ -79,7 +79,8 @@ class DirectorPeer:
     """One row of ``doveadm director ring status``: a director as another one sees it.
 
     ``type`` is ``self``, ``left``, ``right``, ``l+r`` (2.2 up to .33), ``in``, ``out``, ``removed`` or empty for a
-    director that is not a neighbour. Sizes are in bytes. None where the director prints ``-``. On the ``self`` row
+    director that is not a neighbour. Sizes are in bytes. None where the director prints ``-``. What only
+    counts traffic does not compare: two rows are equal when they say the same of the ring. On the ``self`` row
     ``ping_ms`` is how long its last sync took round the ring.
     """
 
@@ -89,12 +90,12 @@ class DirectorPeer:
     last_failed: datetime | None
     status: str
     ping_ms: int | None = None
-    input: int | None = None
-    output: int | None = None
+    input: int | None = field(default=None, compare=False)
+    output: int | None = field(default=None, compare=False)
     buffered: int | None = None
-    buffered_peak: int | None = None
-    last_read: datetime | None = None
-    last_write: datetime | None = None
+    buffered_peak: int | None = field(default=None, compare=False)
+    last_read: datetime | None = field(default=None, compare=False)
+    last_write: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

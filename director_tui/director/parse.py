@@ -1,4 +1,4 @@
-"""`doveadm -f tab` output to values; the one place where text from outside is cleaned.
+"""`doveadm -f tab` output to values, every text of it cleaned.
 
 doveadm's tab formatter escapes nothing (doveadm-print-tab.c), so a cell that holds a tab or a line break breaks its
 row. Such a row is refused together with everything else in that output: a row is never read shifted.
@@ -6,7 +6,6 @@ row. Such a row is refused together with everything else in that output: a row i
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +23,7 @@ from director_tui.director.model import (
     State,
 )
 from director_tui.errors import MalformedOutput
+from director_tui.text import canonical_ip, clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,30 +55,6 @@ PROXY_HEADER_ENDS: Final[tuple[Header, ...]] = (
 
 # Directors take at most 1000. Each makes a point of the hash ring here, so a number without sense has to stop early.
 _LARGEST_VHOSTS: Final = 65535
-
-
-def clean(text: bytes | str) -> str:
-    """Text from outside, made fit for a terminal.
-
-    Bytes that are not UTF-8 become ``\\xNN``. Characters that Python does not call printable become U+FFFD: control
-    characters, those that turn the direction of writing or have no width, separators other than the plain space.
-    """
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _stand_in(character) for character in text)
-
-
-def clean_lines(text: bytes | str) -> str:
-    """Like :func:`clean`, but the breaks between lines stay; empty lines go. For messages of several lines."""
-    parts = text.splitlines()
-    return "\n".join(line for part in parts if (line := clean(part).rstrip()))
-
-
-def _stand_in(character: str) -> str:
-    escaped = ord(character) - 0xDC00  # a byte of an argument or a file name, as Python's surrogateescape keeps it
-    return f"\\x{escaped:02x}" if 0x80 <= escaped <= 0xFF else "\N{REPLACEMENT CHARACTER}"
 
 
 def backends(stdout: bytes) -> tuple[Backend, ...]:
@@ -241,23 +217,6 @@ def version(stdout: bytes) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4096)
-def canonical_ip(text: str) -> str:
-    """An IP address in the one form that doveadm prints, which is inet_ntop's.
-
-    Raises ValueError if it is not a literal address; one with a zone (``fe80::1%eth0``) is none to Dovecot.
-    """
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if "%" in text:
-        raise ValueError(f"{clean(text)!r} has a zone")
-    # inet_ntop writes the last 32 bits as an IPv4 address after ::ffff: and after ::, but ::1 and the like stay.
-    high, low = divmod(int(address), 1 << 32)
-    if high == 0xFFFF or (high == 0 and low > 0xFFFF):
-        return f"::{'ffff:' if high else ''}{ipaddress.IPv4Address(low)}"
-    return str(address)
-
-
 class _Table:
     """Rows under a header that is known. What a login shell printed before the header is passed over."""
 

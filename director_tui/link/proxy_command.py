@@ -13,7 +13,7 @@ import socket
 import tempfile
 from typing import IO, Final, Self
 
-from director_tui.director.parse import clean_lines
+from director_tui.text import clean_lines
 
 END_LIMIT_S: Final = 1.0
 

@@ -34,7 +34,6 @@ from asyncssh.public_key import (
     get_public_key_algs,
 )
 
-from director_tui.director.parse import clean, clean_lines
 from director_tui.errors import (
     AuthenticationFailed,
     ConfigError,
@@ -60,6 +59,7 @@ from director_tui.link.ssh_config import (
     parse_destination,
     query,
 )
+from director_tui.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from director_tui.director.parse import clean, clean_lines
 from director_tui.errors import ConfigError
+from director_tui.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

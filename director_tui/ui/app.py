@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual.app import App, SystemCommand
+from textual.binding import Binding
 
+from director_tui.director.parse import clean_lines
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, RingUnreadable, UsageError
 from director_tui.link.host_keys import add_to_known_hosts
 from director_tui.link.monitor import Monitor
 from director_tui.ui import themes
 from director_tui.ui.commands import COMMANDS
 from director_tui.ui.dashboard import Dashboard
-from director_tui.ui.dialogs import HostKeyDialog, QuestionDialog
+from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.help_screen import HelpScreen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from textual.binding import BindingType
     from textual.screen import Screen
 
     from director_tui.config import ClusterConfig
@@ -29,11 +34,14 @@ if TYPE_CHECKING:
     from director_tui.link.questions import Ask, Question
     from director_tui.link.ring import Ring
 
+CLOSE_LIMIT_S = 3.0
+"""How long quitting may wait for connections to close."""
+
 INTERNAL_ERROR = 70
 """Exit status after a fault of this program itself (EX_SOFTWARE)."""
 
 
-class DirectorApp(App[None]):
+class DirectorApp(App[None], inherit_bindings=False):
     """director-tui on a terminal.
 
     ``open_ring`` is awaited after the first frame is painted; it gets the function that asks a person. ``theme`` is a
@@ -43,7 +51,11 @@ class DirectorApp(App[None]):
     TITLE = "director-tui"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar = []
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Priority reaches it through dialogs, too, which keep every other key of the program away.
+        Binding("ctrl+q", "back", show=False, priority=True),
+        Binding("ctrl+c", "help_quit", show=False),
+    ]
 
     def __init__(
         self, cluster: ClusterConfig, open_ring: Callable[[Ask], Awaitable[Ring]], *, theme: str | None = None
@@ -76,9 +88,10 @@ class DirectorApp(App[None]):
             monitor = self._monitor = Monitor(self._ring, lambda reading: self._take(reading, monitor.history))
             await monitor.run()
         except DirectorTuiError as error:
-            self.exit(return_code=error.exit_status, message=f"director-tui: {error}")
+            self.exit(return_code=error.exit_status, message=_last_words(error, error.remedy))
         except Exception:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze its screen
-            self.exit(return_code=INTERNAL_ERROR, message=traceback.format_exc())
+            fault = "a fault of director-tui itself; please report this:"
+            self.exit(return_code=INTERNAL_ERROR, message=_last_words(fault, traceback.format_exc()))
 
     def _take(self, reading: Reading, history: History) -> None:
         self._dashboard.show(reading, history)
@@ -94,13 +107,23 @@ class DirectorApp(App[None]):
             if not answer.done():
                 answer.set_result(text)
 
-        self.push_screen(QuestionDialog(question), answered)
-        return await answer
+        dialog = QuestionDialog(question)
+        self.push_screen(dialog, answered)
+        try:
+            return await answer
+        finally:
+            # Nobody wants to know any more: the connection was given up meanwhile.
+            if dialog in self.screen_stack:
+                dialog.dismiss(None)
 
     def _offer_host_key(self, error: HostKeyUnknown) -> None:
-        """Show an unknown host key, once; after Cancel again when the person asks for a reading."""
+        """Show an unknown host key, once; after Cancel again when the person asks for a reading.
+
+        One at a time: what is under the eyes must not change between looking and pressing. The next reading says again
+        which others there are.
+        """
         seen = (error.host, error.port, error.fingerprint)
-        if seen in self._declined:
+        if seen in self._declined or any(isinstance(screen, Dialog) for screen in self.screen_stack):
             return
         self._declined.add(seen)
 
@@ -128,6 +151,18 @@ class DirectorApp(App[None]):
     def action_palette(self) -> None:
         self.action_command_palette()
 
+    def action_command_palette(self) -> None:
+        """Its commands are those of the dashboard, so it opens only there."""
+        if self.screen is self._dashboard:
+            super().action_command_palette()
+
+    def action_back(self) -> None:
+        """ctrl+q: what q does where no text is typed."""
+        if self.screen is self._dashboard:
+            self.action_leave()
+        else:
+            self.screen.dismiss(None)
+
     def action_help(self) -> None:
         self.push_screen(HelpScreen())
 
@@ -147,7 +182,14 @@ class DirectorApp(App[None]):
 
     async def on_unmount(self) -> None:
         if self._ring is not None:
-            await self._ring.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_LIMIT_S):
+                    await self._ring.close()
+
+
+def _last_words(first: object, more: str) -> Text:
+    """What the terminal shows after the screen is gone."""
+    return Text(clean_lines(f"director-tui: {first}\n{more}"))
 
 
 def _failures(reading: Reading) -> Iterable[DirectorTuiError]:

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from director_tui.director.parse import clean
 from director_tui.link.monitor import stale_after_s
+from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
 from director_tui.ui.commands import COMMANDS, bindings
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from textual.app import ComposeResult
-    from textual.events import Resize
+    from textual.events import DescendantFocus, Resize
 
     from director_tui.config import ClusterConfig
     from director_tui.director.changes import Change
     from director_tui.director.model import Snapshot
+    from director_tui.errors import DirectorTuiError
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
     from director_tui.ui.header import Part
@@ -69,7 +70,7 @@ class Lines(Static):
             self.update(Content("\n").join(lines), layout=other_height)
 
 
-class Message(Static):
+class Message(Lines):
     """What keeps the program from reading, and what to do about it; hidden while all is well."""
 
 
@@ -115,14 +116,18 @@ class EventFeed(Static):
         what = [(clean(piece.text), _STYLES[piece.meaning]) for piece in pieces]
         # Below each other where there is room, so that the eye finds who did it.
         gap = " " * max(3, WHO_COLUMN - sum(cell_len(text) for text, _ in what))
-        who = f"{gap}outside this program" if change.subject.is_of_ring else ""
-        return Content.assemble((f"{change.at:%H:%M:%S}  ", "$dt-muted"), *what, (who, "$dt-muted"))
+        who = "outside this program" if change.subject.is_of_ring else ""
+        return Content.assemble((f"{change.at:%H:%M:%S}", "$dt-muted"), "  ", *what, gap, (who, "$dt-muted"))
 
 
 class FilterLine(Input):
     """Where the filter is typed. Enter keeps it, Esc drops it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "drop", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "drop", show=False),
+        Binding("down", "screen.cursor('down')", show=False),
+        Binding("up", "screen.cursor('up')", show=False),
+    ]
 
     def __init__(self) -> None:
         super().__init__(placeholder="a part of IP, name, tag or condition", compact=True)
@@ -156,6 +161,14 @@ def _qualified(action: str) -> str:
     return action if "." in action else f"screen.{action}"
 
 
+def _failure_lines(failure: DirectorTuiError) -> list[Part]:
+    """What failed, a line for each director, and what to do about it."""
+    causes = list(failure.causes.values()) if isinstance(failure, RingUnreadable) else [failure]
+    lines = [(text, "$dt-attention") for text in dict.fromkeys(str(cause) for cause in causes)]
+    lines.extend((text, "$dt-text") for text in dict.fromkeys(cause.remedy for cause in causes if cause.remedy))
+    return lines
+
+
 class Dashboard(Screen[None]):
     """One ring, live."""
 
@@ -169,7 +182,7 @@ class Dashboard(Screen[None]):
         # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
         self._status = Lines()
         self._totals = Lines()
-        self._message = Message(markup=False)
+        self._message = Message()
         self._grid = Grid[BackendRow](COLUMNS, key=lambda row: row.backend.ip, matches=matches)
         self._filter_line = FilterLine()
         self._feed_rule = Rule(id="feed-rule")
@@ -213,17 +226,21 @@ class Dashboard(Screen[None]):
         self._say_filter()
 
     def _show_message(self, reading: Reading) -> None:
-        parts: list[Part] = []
+        lines: list[Part] = []
+        failed = [view.failure for view in reading.views if view.failure is not None]
         if reading.link.failure is not None:
-            parts.append((str(reading.link.failure), "$dt-attention"))
-            if reading.link.failure.remedy:
-                parts.append((f"\n{reading.link.failure.remedy}", "$dt-text"))
+            lines.extend(_failure_lines(reading.link.failure))
         elif reading.snapshot is not None and not reading.snapshot.backends:
-            parts.append(("the director lists no backend at all", "$dt-attention"))
+            lines.append(("the director lists no backend at all", "$dt-attention"))
+        elif failed:
+            more = f"   (and {len(failed) - 1} more directors)" if len(failed) > 1 else ""
+            lines.append((f"{failed[0]}{more}", "$dt-attention"))
         elif reading.note:
-            parts.append((reading.note, "$dt-muted"))
-        self._message.update(Content.assemble(*parts))
-        self._message.set_class(bool(parts), "-shown")
+            lines.append((reading.note, "$dt-muted"))
+        self._message.set_class(bool(lines), "-shown")
+        # Without any data there is nothing more important to fill the screen with.
+        self._message.set_class(reading.snapshot is None, "-alone")
+        self._message.show([Content.styled(clean_lines(text), style) for text, style in lines])
 
     def _show_totals(self) -> None:
         """The part of the header that only a reading or another width can change."""
@@ -269,14 +286,23 @@ class Dashboard(Screen[None]):
         line.display = True
         line.focus()
 
+    def action_cursor(self, direction: str) -> None:
+        """The arrows move in the table while the filter is typed, too."""
+        if direction == "down":
+            self._grid.action_cursor_down()
+        else:
+            self._grid.action_cursor_up()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        if event.widget is self._grid:
+            self._filter_line.display = False
+
     def on_input_changed(self, event: Input.Changed) -> None:
         self._grid.set_filter(event.value)
         self._say_filter()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._grid.focus()
-        self._filter_line.display = False
-        self._say_filter()
 
     def action_sort_next(self) -> None:
         self._grid.sort_next()

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from director_tui.director.parse import clean
+from director_tui.text import clean
 from director_tui.ui.commands import bindings
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ GAP: Final = 2
 GUTTER: Final = 3
 """Cells in front of the first column: cursor and mark."""
 _LAST: Final = 1_000_000
-_LAST_TITLE: Final = 100
-"""Room for titles that begin on the screen, or behind its edge on one that is far too narrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,19 +381,20 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
 
     def _header(self) -> Strip:
         style = self.rich_style + self.get_component_rich_style("grid--header", partial=True)
-        width = self.size.width
-        cells = [" "] * (width + _LAST_TITLE)
-        begin = GUTTER
+        segments: list[Segment] = []
+        at, begin = 0, GUTTER
         for column, room in self._laid_out:
             title = column.title[:room]
             start = begin + room - len(title) if column.right else begin
-            cells[start : start + len(title)] = title
             if column is self._sort:
                 # Beside the title, in the gap where the title fills its column: the arrow takes no width of its own.
-                place = start - 1 if column.right else start + len(title)
-                cells[place] = "▾" if column.descending != self._reverse else "▴"
+                arrow = "▾" if column.descending != self._reverse else "▴"
+                title = f"{arrow}{title}" if column.right else f"{title}{arrow}"
+                start -= column.right
+            segments.extend([Segment(" " * (start - at), style), Segment(title, style)])
+            at = start + len(title)
             begin += room + self._gap
-        return Strip([Segment("".join(cells[:width]), style)], width)
+        return Strip(segments, at).adjust_cell_length(self.size.width, style)
 
     def _row(self, row: RowT, key: str, *, at_cursor: bool) -> Strip:
         base = self.rich_style

@@ -13,8 +13,8 @@ from textual.content import Content
 
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import Condition
-from director_tui.director.parse import clean
 from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
+from director_tui.text import clean
 from director_tui.ui import format
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 Part = tuple[str, str]
 """A text and its style, made of theme variables."""
 
-GAP: Final = "   "
-DOT: Final = " · "
+GAP: Final[tuple[Part, ...]] = (("   ", ""),)
+SPACE: Final[tuple[Part, ...]] = ((" ", ""),)
+DOT: Final[tuple[Part, ...]] = ((" ", ""), ("·", "$dt-muted"), (" ", ""))
 SLACK_S: Final = 0.5
 """A reading is not late before this much is over its interval: it takes a round trip."""
 NAME_LIMIT: Final = 24
@@ -46,11 +47,16 @@ class Group:
 
     rank: int
     parts: tuple[Part, ...]
-    lead: str = GAP
+    lead: tuple[Part, ...] = GAP
 
     @property
     def width(self) -> int:
-        return sum(cell_len(text) for text, _ in self.parts)
+        return _width(self.parts)
+
+    @property
+    def width_behind(self) -> int:
+        """Its width behind another group."""
+        return _width(self.lead) + self.width
 
 
 def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, now: datetime, width: int) -> Content:
@@ -143,20 +149,24 @@ def _tags(snapshot: Snapshot) -> str:
     return ", ".join(named) + (f" and {len(tags) - TAGS_NAMED} more" if len(tags) > TAGS_NAMED else "")
 
 
+def _width(parts: Sequence[Part]) -> int:
+    return sum(cell_len(text) for text, _ in parts)
+
+
 def _fitted(groups: Sequence[Group], width: int, *, right: Part = ("", "")) -> Content:
     """Those of the groups that fit, and ``right`` at the right edge where all of them do."""
     kept = [group for group in groups if group.width]
 
     def total() -> int:
-        return sum(group.width for group in kept) + sum(len(group.lead) for group in kept[1:])
+        return sum(group.width_behind for group in kept) - sum(_width(group.lead) for group in kept[:1])
 
     while total() > width and any(group.rank for group in kept):
         kept.remove(max(kept, key=lambda group: group.rank))
     pieces: list[Part] = [(" ", "")]
     for number, group in enumerate(kept):
-        pieces.extend([(group.lead if number else "", "$dt-muted"), *group.parts])
+        pieces.extend([*group.lead, *group.parts] if number else group.parts)
     room = width - total() - len(right[0])
-    if room >= len(GAP):
+    if room >= _width(GAP):
         pieces.extend([(" " * room, ""), right])
     return Content.assemble(*pieces)
 
@@ -185,7 +195,7 @@ def _link_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) 
         words.append((f" {old}", "$dt-attention"))
     groups = [Group(0, tuple(words)), Group(8, ((name, "$dt-text"),))]
     if live:
-        groups.append(Group(10, ((f"{snapshot.latency_ms:.0f} ms", "$dt-muted"),), " "))
+        groups.append(Group(10, ((f"{snapshot.latency_ms:.0f} ms", "$dt-muted"),), SPACE))
     else:
         groups.append(Group(6, ((_retry(reading, now_s), "$dt-muted"),)))
     return groups

@@ -9,8 +9,8 @@ from typing import Final
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
-from director_tui.director.parse import clean
 from director_tui.errors import ConfigError
+from director_tui.text import clean
 
 DEFAULT: Final = "harbour"
 COLORS: Final = (

@@ -25,6 +25,7 @@ from director_tui.director.model import (
     State,
 )
 from director_tui.errors import MalformedOutput
+from director_tui.text import canonical_ip, clean, clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -471,13 +472,13 @@ def test_no_version(stdout: bytes) -> None:
     ],
 )
 def test_canonical_ip(text: str, canonical: str) -> None:
-    assert parse.canonical_ip(text) == canonical
+    assert canonical_ip(text) == canonical
 
 
 @pytest.mark.parametrize("text", ["", "5", "10.1", "010.0.0.1", "fe80::1%eth0", "[::1]", "10.0.0.1 ", "10.0.0.1/32"])
 def test_not_a_canonical_ip(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse.canonical_ip(text)
+        canonical_ip(text)
 
 
 # Runs of zeros, where the ways to write an address differ, are rare among random ones.
@@ -492,7 +493,7 @@ ADDRESSES = st.one_of(
 @given(ADDRESSES)
 def test_canonical_ip_is_what_inet_ntop_prints(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    assert parse.canonical_ip(address.exploded) == socket.inet_ntop(family, address.packed)
+    assert canonical_ip(address.exploded) == socket.inet_ntop(family, address.packed)
 
 
 # --- cleaning -------------------------------------------------------------------------------------------------------
@@ -515,11 +516,11 @@ def test_canonical_ip_is_what_inet_ntop_prints(address: ipaddress.IPv4Address | 
     ],
 )
 def test_clean(text: bytes | str, expected: str) -> None:
-    assert parse.clean(text) == expected
+    assert clean(text) == expected
 
 
 def test_clean_lines_keeps_lines_and_drops_empty_ones() -> None:
-    assert parse.clean_lines(b"Error: a\x1b  \n\n\r\n[/b]\tb\r\n") == "Error: a�\n[/b]�b"
+    assert clean_lines(b"Error: a\x1b  \n\n\r\n[/b]\tb\r\n") == "Error: a�\n[/b]�b"
 
 
 def forbidden(text: str) -> bool:
@@ -528,13 +529,13 @@ def forbidden(text: str) -> bool:
 
 @given(st.one_of(st.binary(), st.text(st.characters())))
 def test_nothing_dangerous_is_left(text: bytes | str) -> None:
-    assert not forbidden(parse.clean(text))
-    assert not any(forbidden(line) for line in parse.clean_lines(text).split("\n"))
+    assert not forbidden(clean(text))
+    assert not any(forbidden(line) for line in clean_lines(text).split("\n"))
 
 
 @given(st.one_of(st.binary(), st.text()))
 def test_cleaning_twice_changes_nothing(text: bytes | str) -> None:
-    assert parse.clean(parse.clean(text)) == parse.clean(text)
+    assert clean(clean(text)) == clean(text)
 
 
 # --- whatever comes -------------------------------------------------------------------------------------------------
@@ -601,7 +602,7 @@ TIMES = st.one_of(
 )
 BACKENDS = st.builds(
     Backend,
-    ip=ADDRESSES.map(str).map(parse.canonical_ip),
+    ip=ADDRESSES.map(str).map(canonical_ip),
     tag=TAGS,
     vhosts=st.integers(0, 1000),
     state=st.sampled_from(State),
