@@ -1,0 +1,114 @@
+"""The directors of the practice ring: which of them run, and what each says about the others.
+
+The rows were seen on rings of 2.3.19.1 whose members were stopped and started one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from director_tui.demo.population import TICKS_PER_S
+from director_tui.director.model import DirectorPeer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+LEFT_ALONE_S: Final = 22
+"""How long a director that has lost its last neighbour calls itself syncing before it sees that it is alone."""
+
+RETRY_S: Final = 30
+"""How often a director tries to reach the neighbour that it should have on its right."""
+
+
+class Members:
+    """The members of a ring in the order of their IPs; each is called by its place in it. All run at first."""
+
+    def __init__(self, ips: Sequence[str], port: int) -> None:
+        self._ips = tuple(ips)
+        self._port = port
+        self._runs = [True] * len(ips)
+        self._since = [0] * len(ips)
+
+    def runs(self, member: int) -> bool:
+        return self._runs[member]
+
+    def stop(self, member: int, tick: int) -> None:
+        self._turn(member, tick, on=False)
+
+    def start(self, member: int, tick: int) -> None:
+        self._turn(member, tick, on=True)
+
+    def nearest(self, member: int) -> int | None:
+        """This member, or the next one that runs; None if none does."""
+        count = len(self._ips)
+        return next((other % count for other in range(member, member + count) if self._runs[other % count]), None)
+
+    def seen_by(self, member: int, tick: int, time: Callable[[int], datetime], traffic: int) -> Iterator[DirectorPeer]:
+        """``director ring status`` of one member. ``time`` is the time of a tick; ``traffic`` grows with the number of
+        users that the directors have told each other about."""
+        others = [other for other in range(len(self._ips)) if other != member and self._runs[other]]
+        for other, ip in enumerate(self._ips):
+            if other == member:
+                status = self._own_status(member, tick) if not others else "ring synced"
+                yield DirectorPeer(ip, self._port, "self", None, status, ping_ms=4 + member)
+            elif other not in others:
+                failed = self._last_failed(member, other, tick)
+                yield DirectorPeer(ip, self._port, "", time(failed) if failed is not None else None, "")
+            else:
+                for side in self._sides(member, other, others):
+                    yield self._neighbour(other, side, tick, time(tick), traffic)
+
+    def _turn(self, member: int, tick: int, *, on: bool) -> None:
+        if self._runs[member] is not on:
+            self._runs[member] = on
+            self._since[member] = tick
+
+    def _sides(self, member: int, other: int, others: Sequence[int]) -> tuple[str, ...]:
+        if len(others) == 1:  # a ring of two: one connection each way
+            return ("right", "left") if member < other else ("left", "right")
+        return ("right",) if other == self.nearest((member + 1) % len(self._ips)) else ("left",)
+
+    def _neighbour(self, other: int, side: str, tick: int, now: datetime, traffic: int) -> DirectorPeer:
+        # News about users go round the ring to the right; what comes back is little more than pings.
+        forth, back = 836 + 33 * traffic, 112 + traffic // 9
+        return DirectorPeer(
+            self._ips[other],
+            self._port,
+            side,
+            None,
+            "synced",
+            ping_ms=((tick // (5 * TICKS_PER_S) + other) * 2654435761 >> 9) % 3,
+            input=back if side == "right" else forth,
+            output=forth if side == "right" else back,
+            buffered=0,
+            buffered_peak=266 if side == "right" else 37,
+            last_read=now,
+            last_write=now,
+        )
+
+    def _left_alone(self, member: int) -> int:
+        """Since when the others are gone."""
+        return max((since for other, since in enumerate(self._since) if other != member), default=0)
+
+    def _own_status(self, member: int, tick: int) -> str:
+        gone = self._left_alone(member)
+        alone_s = (tick - gone) // TICKS_PER_S
+        if self._since[member] < gone and alone_s < LEFT_ALONE_S:
+            return f"ring syncing - last sync {alone_s} secs ago"
+        return "ring synced"
+
+    def _last_failed(self, member: int, other: int, tick: int) -> int | None:
+        """The tick of the last attempt to reach ``other``. Only who should have it on the right tries, and whoever is
+        left alone tries everybody."""
+        if not any(runs for place, runs in enumerate(self._runs) if place != member):
+            first = self._left_alone(member)
+            if self._since[member] < first:
+                first += LEFT_ALONE_S * TICKS_PER_S
+            first = max(first, self._since[member])
+        elif other == (member + 1) % len(self._ips):
+            first = max(self._since[other], self._since[member])
+        else:
+            return None
+        retry = RETRY_S * TICKS_PER_S
+        return first + (tick - first) // retry * retry if tick >= first else None
