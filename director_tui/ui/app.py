@@ -12,10 +12,10 @@ from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 
-from director_tui.director.parse import clean_lines
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, RingUnreadable, UsageError
 from director_tui.link.host_keys import add_to_known_hosts
 from director_tui.link.monitor import Monitor
+from director_tui.text import clean_lines
 from director_tui.ui import themes
 from director_tui.ui.commands import COMMANDS
 from director_tui.ui.dashboard import Dashboard
@@ -53,7 +53,7 @@ class DirectorApp(App[None], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         # Priority reaches it through dialogs, too, which keep every other key of the program away.
-        Binding("ctrl+q", "back", show=False, priority=True),
+        Binding("ctrl+q", "step_back", show=False, priority=True),
         Binding("ctrl+c", "help_quit", show=False),
     ]
 
@@ -156,7 +156,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         if self.screen is self._dashboard:
             super().action_command_palette()
 
-    def action_back(self) -> None:
+    def action_step_back(self) -> None:
         """ctrl+q: what q does where no text is typed."""
         if self.screen is self._dashboard:
             self.action_leave()

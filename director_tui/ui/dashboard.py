@@ -13,8 +13,9 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from director_tui.errors import RingUnreadable
 from director_tui.link.monitor import stale_after_s
-from director_tui.text import clean
+from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
 from director_tui.ui.commands import COMMANDS, bindings
