@@ -242,7 +242,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     if options.directors or options.cluster:
         raise UsageError("demo has a ring of its own", "leave out -c and -d")
-    from director_tui.demo.ring import PracticeRing, backend_layout
+    from director_tui.demo.ring import PracticeRing, backend_names
 
     cluster = ClusterConfig(
         "practice",
@@ -250,7 +250,7 @@ def _demo(options: argparse.Namespace) -> int:
         options.interval or DEFAULT_INTERVAL_S,
         environment="DEMO",
         read_only=options.read_only,
-        names={ip: name for ip, _, name in backend_layout(options.backends)},
+        names=backend_names(options.backends),
     )
 
     async def open_ring(ask: Ask) -> Ring:

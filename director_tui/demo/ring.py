@@ -358,6 +358,17 @@ def _configured(count: int) -> dict[str, Backend]:
     }
 
 
+def backend_names(count: int) -> dict[str, str]:
+    """What people call the backends of a ring of this size, by IP: mail-01 …, and gold-01 … for those with the tag."""
+    numbers: Counter[str] = Counter()
+    names = {}
+    for ip, backend in _configured(count).items():
+        kind = backend.tag or "mail"
+        numbers[kind] += 1
+        names[ip] = f"{kind}-{numbers[kind]:02}"
+    return names
+
+
 def _odd_vhosts(ips: Sequence[str], seed: int) -> dict[str, int]:
     """The vhost counts that somebody has changed since the start, as on every ring that has run for a while."""
     random = Random(seed)  # noqa: S311 (a simulation that can be repeated, no secret)

@@ -46,8 +46,9 @@ async def serve(ring: PracticeRing, *, speed: float = 1.0) -> PracticeServer:
 class PracticeServer:
     """Made by :func:`serve`. Directors are called by their place in ``destinations``.
 
-    ``known_hosts``, ``identity`` and ``ssh_config`` (which is empty) are the files with which a client gets in. They
-    are in a folder of this user's alone, and gone after close().
+    ``known_hosts``, ``identity`` and ``ssh_config``, which says where dir1, dir2 … are and keeps anybody's own
+    configuration out, are the files with which a client gets in. They are in a folder of this user's alone, and gone
+    after close().
     """
 
     def __init__(self, ring: PracticeRing, speed: float, folder: Path) -> None:
@@ -63,8 +64,8 @@ class PracticeServer:
 
     @property
     def destinations(self) -> tuple[str, ...]:
-        """One for each director: ``demo@127.0.0.1:PORT``."""
-        return tuple(f"{USER}@{HOST}:{door.port}" for door in self._doors)
+        """One for each director: ``dir1`` …, as ``ssh_config`` knows them."""
+        return tuple(f"dir{number}" for number in range(1, len(self._doors) + 1))
 
     async def sever(self, director: int) -> None:
         """Cut one director off: its connections break, new ones are refused. What it does in the ring goes on."""
@@ -103,7 +104,9 @@ class PracticeServer:
         self._client_key.write_private_key(self.identity)
         self.identity.chmod(0o600)
         self.known_hosts.write_text("".join(door.known_hosts_line for door in self._doors))
-        self.ssh_config.touch()
+        places = zip(self.destinations, self._doors, strict=True)
+        hosts = (f"Host {name}\n  HostName {HOST}\n  Port {door.port}\n  User {USER}\n" for name, door in places)
+        self.ssh_config.write_text("".join(hosts))
         self._clock = asyncio.create_task(self._pass_time(), name="practice ring")
 
     async def _pass_time(self) -> None:
