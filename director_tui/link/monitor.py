@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director import doveadm
 from director_tui.director.changes import Change, Subject, backend_changes, ring_changes
 from director_tui.director.model import RingView, Snapshot
-from director_tui.errors import DirectorTuiError
+from director_tui.errors import DirectorTuiError, LinkError
 from director_tui.link.history import History
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from director_tui.link.ring import Answer, Ring
 
 RING_BEAT_S: Final = 10.0
-"""How often every director is asked for its own view, in seconds; the backends are read at every interval."""
+"""How often the state of the ring is read, and every director asked for its own view, in seconds."""
 
 MIN_STALE_S: Final = 10.0
 
@@ -51,12 +52,16 @@ class LinkState:
 
 @dataclass(frozen=True, slots=True)
 class DirectorView:
-    """What one director says: its view of the ring and of the backends, or why it said nothing."""
+    """What one director says: its view of the ring and of the backends, or why it said nothing.
+
+    ``foreign`` is whether it is known from before that it belongs to another ring.
+    """
 
     director: str
     ring: RingView | None = None
     backends: tuple[Backend, ...] = ()
     failure: DirectorTuiError | None = None
+    foreign: bool = False
 
     @property
     def identity(self) -> tuple[str, int] | None:
@@ -99,6 +104,9 @@ class Monitor:
         self._interval_s = ring.cluster.interval_s
         self._poll_now = asyncio.Event()
         self._ask_now = asyncio.Event()
+        self._ring_viewed_s = float("-inf")
+        self._home = _Home()
+        self._settings_refused = False
         self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=time.monotonic()))
 
     def read_now(self) -> None:
@@ -136,6 +144,7 @@ class Monitor:
             self._put(self._failed(failure))
             return
         before = self._reading.snapshot
+        was_away = self._reading.link.status is not LinkStatus.LIVE
         switched = before is not None and before.director != answer.director
         ring = await self._ring_view_in_use() if switched else (before.ring if before is not None else None)
         now_s, now = time.monotonic(), datetime.now(UTC)
@@ -146,14 +155,31 @@ class Monitor:
         self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))
         if before is None:
             self._ask_now.set()
+        if not switched and self._ring_view_is_old(now_s, back=was_away):
+            self._show_ring(await self._ring_view_in_use())
+
+    def _ring_view_is_old(self, now_s: float, *, back: bool) -> bool:
+        """Whether to ask for the ring's state again: now and then while it is well, at every poll while it is not."""
+        snapshot = self._reading.snapshot
+        view = snapshot.ring if snapshot is not None else None
+        return back or view is None or not view.healthy or now_s - self._ring_viewed_s >= RING_BEAT_S
 
     async def _ring_view_in_use(self) -> RingView | None:
-        """The view of the director that reading has just switched to: only its own word tells whether it is synced."""
-        self._ask_now.set()
+        """What the director in use says of the ring: only its own word tells whether it is synced. None if nothing."""
         try:
-            return (await self._ring.in_use.call(doveadm.ring_status())).value
+            view = (await self._ring.in_use.call(doveadm.ring_status())).value
         except DirectorTuiError:
             return None
+        self._ring_viewed_s = time.monotonic()
+        return view
+
+    def _show_ring(self, view: RingView | None) -> None:
+        snapshot = self._reading.snapshot
+        if view is None or snapshot is None:
+            return
+        changes = ring_changes(snapshot.ring, view, datetime.now(UTC)) if snapshot.ring is not None else ()
+        if view != snapshot.ring:
+            self._put(replace(self._reading, snapshot=replace(snapshot, ring=view), changes=changes))
 
     async def _ask_every_director(self) -> None:
         if self._reading.snapshot is None:
@@ -161,17 +187,10 @@ class Monitor:
             return
         rings = await self._ring.on_every(doveadm.ring_status())
         statuses = await self._ring.on_every(doveadm.status())
-        views = tuple(_view(name, rings[name], statuses[name]) for name in rings)
+        views = self._home.judged(tuple(_view(name, rings[name], statuses[name]) for name in rings))
         self._ring.leave_out(foreign(views))
-        snapshot = self._reading.snapshot
-        changes: tuple[Change, ...] = ()
-        own = next((view.ring for view in views if view.director == snapshot.director), None)
-        if own is not None:
-            if snapshot.ring is not None:
-                changes = ring_changes(snapshot.ring, own, datetime.now(UTC))
-            snapshot = replace(snapshot, ring=own)
-        self._put(replace(self._reading, views=views, snapshot=snapshot, changes=changes))
-        if self._reading.settings is None and not self._reading.note:
+        self._put(replace(self._reading, views=views, changes=()))
+        if self._reading.settings is None and not self._settings_refused:
             await self._read_settings()
 
     async def _read_settings(self) -> None:
@@ -182,8 +201,10 @@ class Monitor:
             version = (await link.call(doveadm.version())).value
         try:
             settings = (await link.call(doveadm.settings(version))).value
-            self._put(replace(self._reading, settings=settings, changes=()))
+            self._put(replace(self._reading, settings=settings, note="", changes=()))
         except DirectorTuiError as failure:
+            # Where sudo refuses it, each attempt would be reported to root over there.
+            self._settings_refused = not isinstance(failure, LinkError)
             note = f"the directors' settings are not known: {failure}"
             self._put(replace(self._reading, note=note, changes=()))
 
@@ -227,11 +248,34 @@ def foreign(views: tuple[DirectorView, ...]) -> tuple[str, ...]:
     Every director lists all members it was configured with, even when the ring is split, so one that is missing there
     is no member.
     """
-    known = [view for view in views if view.ring is not None and view.identity is not None]
-    if not known or known[0].ring is None:
-        return ()
-    members = known[0].ring.members
-    return tuple(view.director for view in known if view.identity not in members)
+    known = [view for view in views if view.ring is not None and view.identity is not None and not view.foreign]
+    members = known[0].ring.members if known and known[0].ring is not None else frozenset()
+    others = {view.director for view in known if view.identity not in members}
+    return tuple(view.director for view in views if view.foreign or view.director in others)
+
+
+class _Home:
+    """Which ring is ours, kept while its directors are silent: else a foreign one would be all that is left to read."""
+
+    def __init__(self) -> None:
+        self._place = sys.maxsize
+        self._members: frozenset[tuple[str, int]] = frozenset()
+        self._foreign: set[str] = set()
+
+    def judged(self, views: tuple[DirectorView, ...]) -> tuple[DirectorView, ...]:
+        """The views with what is known about them, in the configured order."""
+        known = [(place, view.ring, view) for place, view in enumerate(views) if view.ring and view.identity]
+        for place, ring, view in known:
+            # The first that was ever heard decides; what it said before holds until it, or a member of it, says more.
+            if place <= self._place or view.identity in self._members:
+                self._place, self._members = min(place, self._place), ring.members
+                break
+        for _, _, view in known:
+            if view.identity in self._members:
+                self._foreign.discard(view.director)
+            else:
+                self._foreign.add(view.director)
+        return tuple(replace(view, foreign=view.director in self._foreign) for view in views)
 
 
 def _view(
