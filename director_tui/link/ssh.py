@@ -103,8 +103,8 @@ _Route = tuple[HostConfig, ...]
 class Ssh:
     """Opens connections; one shared connection per jump host.
 
-    ``known_hosts`` is a file to look into before the user's and the system's, ``identity`` is like ``ssh -i`` with
-    IdentitiesOnly, ``ssh_config`` like ``ssh -F``. Without ``ask`` whatever only a person could answer is not tried.
+    ``known_hosts`` is a file to look into before the user's and the system's, ``identity`` the only key to use at the
+    destination, ``ssh_config`` is like ``ssh -F``. Without ``ask`` whatever only a person could answer is not tried.
     """
 
     def __init__(
@@ -136,8 +136,11 @@ class Ssh:
 
     async def _configuration(self, destination: Destination, identity: Path | None = None) -> HostConfig:
         if ssh := find_ssh():
-            return await query(ssh, destination, ssh_config=self._ssh_config, identity=identity)
-        return _configuration_without_openssh(destination, self._ssh_config, identity)
+            config = await query(ssh, destination, ssh_config=self._ssh_config)
+        else:
+            config = _configuration_without_openssh(destination, self._ssh_config)
+        # Not by ssh's own -i: that goes on with the default keys when the file is missing.
+        return replace(config, identity_files=(identity,), identities_only=True) if identity else config
 
     async def _route(self, config: HostConfig, depth: int = 0) -> _Route:
         """The jump hosts before this host, in the order they are passed through."""
@@ -883,9 +886,7 @@ def _short(path: Path) -> str:
         return clean(str(path))
 
 
-def _configuration_without_openssh(
-    destination: Destination, ssh_config: Path | None, identity: Path | None
-) -> HostConfig:
+def _configuration_without_openssh(destination: Destination, ssh_config: Path | None) -> HostConfig:
     """asyncssh's own reading of the configuration, put into the words of ``ssh -G``. Raises ConfigError."""
     configurations = [ssh_config] if ssh_config else [home() / ".ssh" / "config", Path("/etc/ssh/ssh_config")]
     try:
@@ -914,11 +915,10 @@ def _configuration_without_openssh(
         return [str(file) for file in value] if isinstance(value, list | tuple) else list(default)
 
     default_keys = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk")]
-    identities = [str(identity)] if identity else files("IdentityFile", default_keys)
-    lines += [f"identityfile {file}" for file in identities]
+    lines += [f"identityfile {file}" for file in files("IdentityFile", default_keys)]
     lines += [f"certificatefile {file}" for file in files("CertificateFile")]
     lines += [
-        f"identitiesonly {_word(bool(identity) or read.get('IdentitiesOnly'))}",
+        f"identitiesonly {_word(read.get('IdentitiesOnly'))}",
         f"userknownhostsfile {' '.join(files('UserKnownHostsFile', ['~/.ssh/known_hosts', '~/.ssh/known_hosts2']))}",
         f"globalknownhostsfile {' '.join(files('GlobalKnownHostsFile', ['/etc/ssh/ssh_known_hosts']))}",
     ]

@@ -105,15 +105,11 @@ def find_ssh() -> str | None:
     return shutil.which("ssh")
 
 
-async def query(
-    ssh: str, destination: Destination, *, ssh_config: Path | None = None, identity: Path | None = None
-) -> HostConfig:
-    """Ask ``ssh -G``. ``ssh_config`` and ``identity`` are like ssh's -F and -i. Raises ConfigError."""
+async def query(ssh: str, destination: Destination, *, ssh_config: Path | None = None) -> HostConfig:
+    """Ask ``ssh -G``; ``ssh_config`` is like ssh's -F. Raises ConfigError."""
     words = [ssh, "-G"]
     if ssh_config is not None:
         words += ["-F", str(ssh_config)]
-    if identity is not None:
-        words += ["-i", str(identity), "-o", "IdentitiesOnly=yes"]
     if destination.port is not None:
         words += ["-p", str(destination.port)]
     if destination.user is not None:
