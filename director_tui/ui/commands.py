@@ -60,7 +60,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("page_down", ("pagedown",), "page down", "A page on", "Moving"),
     Command("page_up", ("pageup",), "page up", "A page back", "Moving"),
     Command(
-        *("filter", ("slash",), "filter", "Show only backends whose IP, name, tag or condition contains a text"),
+        *("filter", ("slash",), "filter", "Show only backends with a text in IP, name, tag or condition"),
         rank=70,
         priority=True,
     ),

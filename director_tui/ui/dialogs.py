@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -39,7 +39,7 @@ class QuestionDialog(Dialog[str]):
         self._question = question
 
     def compose(self) -> ComposeResult:
-        with Vertical():
+        with VerticalScroll(can_focus=False):
             yield Static(self._question.title, classes="title", markup=False)
             yield Static(self._question.prompt, markup=False)
             yield Input(password=self._question.secret)
@@ -61,7 +61,7 @@ class HostKeyDialog(Dialog[bool]):
 
     def compose(self) -> ComposeResult:
         error = self._error
-        with Vertical():
+        with VerticalScroll(can_focus=False):
             yield Static(f"{error.host} port {error.port} is not known yet", classes="title", markup=False)
             yield Static(
                 "No known_hosts file has a key of this host. Compare the fingerprint with the one that its "

@@ -219,7 +219,8 @@ class Screen:
     def table(self) -> list[str]:
         """The lines of the backends table, without its header."""
         lines = self.lines
-        top = next(number for number, line in enumerate(lines) if "vhosts" in line and "condition" in line)
+        top = next((number for number, line in enumerate(lines) if line.startswith("   backend")), None)
+        assert top is not None, f"no table:\n{self.text}"
         below = (number for number in range(top + 1, len(lines)) if not lines[number].strip() or "──" in lines[number])
         return lines[top + 1 : next(below, len(lines))]
 
@@ -258,6 +259,10 @@ class Screen:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def resize(self, width: int, height: int) -> None:
+        await self.pilot.resize_terminal(width, height)
         await self.pilot.pause()
 
     async def readings(self, ring: FakeRing, number: int = 3) -> None:

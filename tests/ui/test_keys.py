@@ -148,18 +148,12 @@ async def test_esc_drops_the_filter_then_the_marks_then_nothing() -> None:
         assert "● LIVE" in screen
 
 
-async def test_sorting_by_key() -> None:
+async def test_s_goes_through_the_columns_on_the_screen() -> None:
     async with dashboard() as screen:
-        assert "backend▴" in screen.line("condition")
-        seen = []
-        for _ in range(7):
+        assert "backend▴" in screen
+        for title in ("name▴", "tag▴", "▾vhosts", "▾share", "condition▴", "▾users", "▾/min", "backend▴"):
             await screen.press("s")
-            head = screen.line("condition")
-            place = max(head.find("▾"), head.find("▴"))
-            seen.append(head[max(0, place - 10) : place + 8].split()[-1 if head[place - 1] != " " else -1])
-        await screen.press("S")
-        assert screen.ips()[0] != ""
-        assert len(seen) == 7
+            assert title in screen
 
 
 async def test_sorting_by_users_and_back() -> None:
@@ -257,7 +251,7 @@ async def test_the_palette_can_open_the_filter() -> None:
         await screen.press("colon")
         await screen.until("Search for commands")
         await screen.press(*"filter")
-        await screen.until("filter  (/)", gone=["mark all"])
+        await screen.until("filter  (/)", gone=["Mark every backend"])
         await screen.press("down", "enter")
         await screen.pilot.pause()
         await screen.press(*"gold")

@@ -38,9 +38,8 @@ async def test_columns_give_way_in_their_order() -> None:
     async with dashboard(size=(120, 30)) as screen:
         gone: list[str] = []
         assert set(titles(screen)) == {*TITLES, "bar"}
-        for width in range(119, 39, -1):
-            await screen.pilot.resize_terminal(width, 30)
-            await screen.pilot.pause()
+        for width in range(118, 39, -2):
+            await screen.resize(width, 30)
             there = titles(screen)
             gone += [column for column in order if column not in there and column not in gone]
             assert set(there) == {*TITLES, "bar"} - set(gone), f"a column came back at {width}"
@@ -62,16 +61,12 @@ async def test_numbers_end_below_the_end_of_their_title() -> None:
 
 @pytest.mark.parametrize("size", [(20, 5), (10, 5), (4, 2), (1, 1), (300, 100)])
 async def test_nothing_breaks_on_a_strange_screen(size: tuple[int, int]) -> None:
-    ring = FakeRing()
     async with dashboard(size=(80, 24)) as screen:
-        await screen.pilot.resize_terminal(*size)
-        await screen.pilot.pause()
+        await screen.resize(*size)
         assert [len(line) for line in screen.lines] == [size[0]] * size[1]
         await screen.press("j", "slash", "g", "escape", "question_mark", "q", "s", "ctrl+p", "escape")
-        await screen.pilot.resize_terminal(80, 24)
-        await screen.pilot.pause()
+        await screen.resize(80, 24)
         assert "10.1.0.1" in screen
-    assert ring.rows
 
 
 async def test_the_state_and_a_row_are_there_at_20_by_5() -> None:
@@ -90,7 +85,7 @@ async def test_the_footer_keeps_help(width: int) -> None:
 async def test_the_header_says_it_all() -> None:
     ring = FakeRing()
     async with dashboard(ring) as screen:
-        await screen.until("ping 2 ms", "4 run-time-only changes" if False else "run-time-only change")
+        await screen.until("ping 2 ms", "run-time-only change")
         first, second = screen.lines[:2]
         for text in ("mail-eu", "production", "● LIVE", "dir1", "14 ms", "ring 3/3 synced", "ping 2 ms", "UTC"):
             assert text in first
@@ -104,9 +99,8 @@ async def test_the_header_drops_clock_ping_and_latency_in_that_order() -> None:
     async with dashboard(size=(120, 24)) as screen:
         await screen.until("ping 2 ms")
         gone: list[str] = []
-        for width in range(119, 40, -1):
-            await screen.pilot.resize_terminal(width, 24)
-            await screen.pilot.pause()
+        for width in range(118, 40, -3):
+            await screen.resize(width, 24)
             first = screen.lines[0]
             gone += [text for text in ("UTC", "ping", "14 ms") if text not in first and text not in gone]
             assert "mail-eu" in first
@@ -174,8 +168,7 @@ async def test_ipv6_addresses_lose_their_common_prefix_only_where_there_is_no_ro
     rows = [Row("10.200.100.250"), *(Row(ip) for ip in ips)]
     async with dashboard(FakeRing(rows=rows), (120, 24)) as screen:
         assert screen.ips() == ["10.200.100.250", *ips]
-        await screen.pilot.resize_terminal(40, 24)
-        await screen.pilot.pause()
+        await screen.resize(40, 24)
         assert screen.ips() == ["10.200.100.250", "…:1:1", "…:1:2", "…:2:1"]
         assert all("serving" in row and "100" in row.split()[-1] for row in screen.table())
 
@@ -199,5 +192,5 @@ async def test_the_columns_stay_when_the_widest_value_shrinks() -> None:
     async with dashboard(ring) as screen:
         before = screen.line("condition")
         ring.set("10.1.0.1", users=9_999_999)
-        await screen.until("9,999,999", "10,000,004" if False else "10,000,004")
+        await screen.until("9,999,999", "10,000,004")
         assert screen.line("condition") == before
