@@ -28,7 +28,7 @@ class Members:
         self._ips = tuple(ips)
         self._port = port
         self._runs = [True] * len(ips)
-        self._since = [0] * len(ips)
+        self._since = [-1] * len(ips)  # the tick at which it started or stopped
 
     def runs(self, member: int) -> bool:
         return self._runs[member]

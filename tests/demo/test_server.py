@@ -1,0 +1,227 @@
+"""The practice ring's SSH server: bare asyncssh for what it refuses, the program's own client for what it is for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import pytest
+
+from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.demo.ring import PracticeRing
+from director_tui.demo.server import PracticeServer, serve
+from director_tui.director import doveadm
+from director_tui.errors import AuthenticationFailed, HostKeyError, LinkError
+from director_tui.link.ring import Ring
+from director_tui.link.ssh import Ssh
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+START = datetime(2026, 11, 23, 21, 54, tzinfo=UTC)
+
+
+@pytest.fixture
+def practice() -> PracticeRing:
+    return PracticeRing(users=500, start=START)
+
+
+@pytest.fixture
+async def server(practice: PracticeRing) -> AsyncIterator[PracticeServer]:
+    async with await serve(practice) as running:
+        yield running
+
+
+@pytest.fixture
+async def ring(server: PracticeServer) -> AsyncIterator[Ring]:
+    ssh = Ssh(known_hosts=server.known_hosts, identity=server.identity, ssh_config=server.ssh_config)
+    opened = Ring(ClusterConfig("practice", tuple(DirectorConfig(each) for each in server.destinations)), ssh)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def connection(server: PracticeServer) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    async with connect(server) as opened:
+        yield opened
+
+
+def addresses(server: PracticeServer) -> list[tuple[str, int]]:
+    names = [line.split()[0] for line in server.known_hosts.read_text().splitlines()]
+    return [(host, int(port)) for host, _, port in (name.removeprefix("[").partition("]:") for name in names)]
+
+
+@contextlib.asynccontextmanager
+async def connect(
+    server: PracticeServer, director: int = 0, **others: Any
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    host, port = addresses(server)[director]
+    options: dict[str, Any] = {
+        "username": "demo",
+        "known_hosts": str(server.known_hosts),
+        "client_keys": [str(server.identity)],
+        "agent_path": None,
+        "config": None,
+    }
+    async with asyncssh.connect(host, port, **(options | others)) as connection:
+        yield connection
+
+
+async def enter(server: PracticeServer, director: int = 0) -> None:
+    async with connect(server, director):
+        pass
+
+
+async def test_every_director_answers_the_programs_own_client(ring: Ring) -> None:
+    answers = await ring.on_every(doveadm.ring_status())
+    own = [None if isinstance(each, Exception) else each.value.self_peer for each in answers.values()]
+    assert [each and each.ip for each in own] == ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
+
+
+async def test_another_key_is_refused(server: PracticeServer, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(stranger)
+    stranger.chmod(0o600)
+    ssh = Ssh(known_hosts=server.known_hosts, identity=stranger, ssh_config=server.ssh_config)
+    with pytest.raises(AuthenticationFailed):
+        await ssh.connect(server.destinations[0])
+    await ssh.close()
+
+
+async def entered(server: PracticeServer, director: int) -> None:
+    """Until somebody stands before the director's door."""
+    async with asyncio.timeout(10):
+        while not server._doors[director]._connections:  # noqa: ASYNC110 (it has no event to wait for)
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("others", [{"username": "root"}, {"client_keys": None, "password": "demo"}])
+async def test_another_user_or_a_password_is_refused(server: PracticeServer, others: dict[str, Any]) -> None:
+    with pytest.raises(asyncssh.PermissionDenied):
+        async with connect(server, **others):
+            pass
+
+
+async def test_the_host_keys_are_really_checked(server: PracticeServer, tmp_path: Path) -> None:
+    lines = server.known_hosts.read_text().splitlines()
+    assert len({line.split()[2] for line in lines}) == 3
+    swapped = tmp_path / "known_hosts"
+    swapped.write_text(f"{lines[0].split()[0]} {lines[1].partition(' ')[2]}\n")
+    ssh = Ssh(known_hosts=swapped, identity=server.identity, ssh_config=server.ssh_config)
+    with pytest.raises(HostKeyError):
+        await ssh.connect(server.destinations[0])
+    await ssh.close()
+
+
+async def test_a_command_gives_output_errors_and_status_apart(connection: asyncssh.SSHClientConnection) -> None:
+    done = await connection.run("env TZ=UTC LC_ALL=C sudo -n doveadm -f tab director status -- 'a b' \"it's\"")
+    assert (done.exit_status, done.stdout, done.stderr) == (
+        0,
+        "status\texpires\thashed\tinitial-config\nn/a\t-1\t\t\n",
+        "",
+    )
+    done = await connection.run("env TZ=UTC doveadm -f tab director status -x")
+    assert (done.exit_status, done.stdout, done.stderr) == (64, "\n", "status: invalid option -- 'x'\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "stderr"),
+    [
+        ("id", 127, "sh: 1: id: not found\n"),
+        ("env LC_ALL=C id; doveadm", 127, "env: 'id;': No such file or directory\n"),
+        ("env TZ=UTC sudo -n id", 1, "sudo: id: command not found\n"),
+        ("doveadm 'director", 2, "sh: 1: Syntax error: Unterminated quoted string\n"),
+    ],
+)
+async def test_there_is_no_other_program_and_no_shell_that_reads_the_words(
+    connection: asyncssh.SSHClientConnection, command: str, status: int, stderr: str
+) -> None:
+    done = await connection.run(command)
+    assert (done.exit_status, done.stdout, done.stderr) == (status, "", stderr)
+
+
+async def test_there_is_no_shell_terminal_forwarding_or_file_transfer(connection: asyncssh.SSHClientConnection) -> None:
+    shell = await connection.run(None, stdin=asyncssh.DEVNULL)
+    assert (shell.exit_status, shell.stdout) == (1, "")
+    with pytest.raises(asyncssh.ChannelOpenError):
+        await connection.run("doveadm", term_type="xterm")
+    with pytest.raises(asyncssh.ChannelOpenError):
+        await connection.open_connection("127.0.0.1", 22)
+    with pytest.raises(asyncssh.ChannelOpenError):
+        await connection.open_unix_connection("/run/dovecot/director-admin")
+    with pytest.raises(asyncssh.ChannelListenError):
+        await connection.forward_remote_port("127.0.0.1", 0, "127.0.0.1", 22)
+    with pytest.raises((asyncssh.Error, OSError)):
+        await connection.start_sftp_client()
+
+
+async def test_commands_side_by_side_take_no_longer_than_one(connection: asyncssh.SSHClientConnection) -> None:
+    done = await asyncio.gather(*(connection.run("doveadm -f tab director status") for _ in range(10)))
+    assert {each.exit_status for each in done} == {0}
+
+
+async def test_time_passes_by_itself_at_its_speed(practice: PracticeRing) -> None:
+    async with await serve(practice, speed=600):
+        async with asyncio.timeout(10):
+            while practice.now < START + timedelta(seconds=300):  # noqa: ASYNC110 (it has no event to wait for)
+                await asyncio.sleep(0.02)
+    assert "practice ring" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+async def test_a_severed_director_breaks_off_refuses_and_comes_back(server: PracticeServer, ring: Ring) -> None:
+    before = addresses(server)
+    assert (await ring.on_one(doveadm.status())).director == ring.links[0].name
+    await server.sever(0)
+    assert (await ring.on_one(doveadm.status())).director == ring.links[1].name
+    with pytest.raises(ConnectionRefusedError):
+        await enter(server)
+    await server.restore(0)
+    assert addresses(server) == before
+    await enter(server)
+    ring.retry_now()
+    answers = await ring.on_every(doveadm.status())
+    assert not any(isinstance(each, LinkError) for each in answers.values())
+
+
+async def test_a_frozen_director_lets_nothing_end_until_it_is_restored(server: PracticeServer) -> None:
+    async with connect(server) as before:
+        server.freeze(0)
+        asking = asyncio.create_task(before.run("doveadm -f tab director status"))
+        entering = asyncio.create_task(enter(server))
+        async with connect(server, 1) as other:
+            expected = await other.run("doveadm -f tab director status")
+        assert not asking.done()
+        assert not entering.done()
+        await server.restore(0)
+        assert (await asking).stdout == expected.stdout
+        await entering
+
+
+async def test_a_frozen_director_can_be_severed_and_closed(practice: PracticeRing) -> None:
+    async with await serve(practice) as server:
+        server.freeze(0)
+        server.freeze(1)
+        entering = asyncio.create_task(enter(server))
+        await entered(server, 0)
+        await server.sever(0)
+        with pytest.raises((asyncssh.Error, OSError)):
+            await entering
+        entering = asyncio.create_task(enter(server, 1))
+        await entered(server, 1)
+    with pytest.raises((asyncssh.Error, OSError)):
+        await entering
+
+
+async def test_the_keys_are_private_and_gone_at_the_end(practice: PracticeRing) -> None:
+    server = await serve(practice)
+    folder = server.identity.parent
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert server.identity.stat().st_mode & 0o777 == 0o600
+    assert [host for host, _ in addresses(server)] == ["127.0.0.1"] * 3
+    await server.close()
+    await server.close()
+    assert not folder.exists()
