@@ -34,10 +34,10 @@ INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments (``sys.argv`` without them) and return its exit status."""
     try:
-        options = _parser().parse_args(argv)
-        options.directors = [*(options.directors_before or ()), *(options.directors_after or ())]
-        run: Callable[[argparse.Namespace], int] = options.run
-        return run(options)
+        try:
+            return _run(argv)
+        finally:
+            _flush()
     except DirectorTuiError as error:
         complain(error)
         return error.exit_status
@@ -47,6 +47,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; Python would complain once more while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
+    options.directors = [*(options.directors_before or ()), *(options.directors_after or ())]
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def _flush() -> None:
+    """Write now what Python would write at exit, when nobody could be told any more that it failed."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UsageError(f"standard output can't be written: {error.strerror}") from None
 
 
 def complain(error: DirectorTuiError) -> None:

@@ -82,7 +82,16 @@ async def lookup(ring: Ring, user: str, tag: str | None, *, as_json: bool) -> in
         tags = list(dict.fromkeys(one.tag for one in backends)) or [""]
     else:
         tags = [tag]
-    placements = [(await ring.on_one(doveadm.placement(hash_, one))).value for one in tags]
+    placements = []
+    for one in tags:
+        try:
+            call = doveadm.placement(hash_, one)
+        except ValueError as error:
+            if tag is not None:
+                raise UsageError(clean(str(error))) from None
+            sys.stderr.write(f"director-tui: left out: {clean(str(error))}\n")
+        else:
+            placements.append((await ring.on_one(call)).value)
     if as_json:
         _print_json({"user": user, "hash": hash_, "placements": [_json_placement(one) for one in placements]})
         return 0
@@ -182,5 +191,12 @@ def _tag_name(tag: str) -> str:
 
 
 def _print(text: str = "") -> None:
+    if sys.stdout is None:  # started with standard output closed
+        return
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"standard output can't be written: {error.strerror}") from None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
-from director_tui.errors import DirectorTuiError, HostKeyError
+from director_tui.errors import AuthenticationFailed, DirectorTuiError, HostKeyError
 from director_tui.link.monitor import DirectorView, foreign
 
 if TYPE_CHECKING:
@@ -48,21 +48,38 @@ async def examine(ring: Ring) -> AsyncIterator[Finding]:
         if link.connected:
             async for finding in _ask(link, views, settings):
                 yield finding
-    known = tuple(view for view in views if view.ring is not None)
-    for finding in (*_identities(known), *_agreement(known), *_drift(known, settings)):
+    known = tuple(views)
+    others = foreign(known)
+    for name in others:
+        what = f"belongs to another ring than {known[0].director}"
+        yield Finding(Verdict.FAIL, name, what, "take it out of this cluster")
+    ours = tuple(view for view in known if view.director not in others)
+    for finding in (*_identities(ours), *_agreement(ours), *_drift(known, settings)):
         yield finding
 
 
 async def _reach(link: DirectorLink) -> AsyncIterator[Finding]:
+    reached, known, logged_in = (Finding(Verdict.OK, link.name, what) for what in _STEPS)
     try:
         await asyncio.shield(link.connecting())
-    except HostKeyError as error:
-        yield Finding(Verdict.OK, link.name, "SSH answers")
-        yield Finding(Verdict.FAIL, link.name, f"host key: {error}", error.remedy)
     except DirectorTuiError as error:
-        yield Finding(Verdict.FAIL, link.name, str(error), error.remedy)
+        # A jump host's failure says nothing about the director behind it.
+        own = str(error).startswith(f"{link.name}: ")
+        if own and isinstance(error, HostKeyError | AuthenticationFailed):
+            yield reached
+        if own and isinstance(error, AuthenticationFailed):
+            yield known
+        yield _failed(link, error)
     else:
-        yield Finding(Verdict.OK, link.name, "SSH: reached, host key known, logged in")
+        for finding in (reached, known, logged_in):
+            yield finding
+
+
+def _failed(link: DirectorLink, error: DirectorTuiError, verdict: Verdict = Verdict.FAIL, what: str = "") -> Finding:
+    return Finding(verdict, link.name, what + str(error).removeprefix(f"{link.name}: "), error.remedy)
+
+
+_STEPS: Final = ("SSH answers", "its host key is known", "logged in")
 
 
 async def _ask(link: DirectorLink, views: list[DirectorView], settings: dict[str, str]) -> AsyncIterator[Finding]:
@@ -71,18 +88,18 @@ async def _ask(link: DirectorLink, views: list[DirectorView], settings: dict[str
         yield Finding(Verdict.OK, link.name, f"Dovecot {'.'.join(map(str, version))}")
     except DirectorTuiError as error:
         version = ()
-        yield Finding(Verdict.WARN, link.name, f"version not known: {error}", error.remedy)
+        yield _failed(link, error, Verdict.WARN, "version not known: ")
     try:
         backends = (await link.call(doveadm.status())).value
     except DirectorTuiError as error:
-        yield Finding(Verdict.FAIL, link.name, str(error), error.remedy)
+        yield _failed(link, error)
         return
     listed = f"{len(backends)} backends, {sum(one.usable for one in backends)} usable"
     yield Finding(Verdict.OK if backends else Verdict.FAIL, link.name, f"director socket: {listed}", read_the_ring=True)
     try:
         ring = (await link.call(doveadm.ring_status())).value
     except DirectorTuiError as error:
-        yield Finding(Verdict.FAIL, link.name, str(error), error.remedy)
+        yield _failed(link, error)
         return
     view = DirectorView(link.name, ring, backends)
     views.append(view)
@@ -91,7 +108,7 @@ async def _ask(link: DirectorLink, views: list[DirectorView], settings: dict[str
         mail_servers = (await link.call(doveadm.settings(version))).value.mail_servers
         settings[link.name] = mail_servers or ""
     except DirectorTuiError as error:
-        yield Finding(Verdict.WARN, link.name, f"settings not known: {error}", error.remedy)
+        yield _failed(link, error, Verdict.WARN, "settings not known: ")
 
 
 def _health(director: str, ring: RingView) -> Finding:
@@ -110,10 +127,7 @@ def _health(director: str, ring: RingView) -> Finding:
 
 
 def _identities(views: tuple[DirectorView, ...]) -> list[Finding]:
-    findings = [
-        Finding(Verdict.FAIL, name, f"belongs to another ring than {views[0].director}", "take it out of this cluster")
-        for name in foreign(views)
-    ]
+    findings: list[Finding] = []
     by_identity: dict[tuple[str, int], str] = {}
     for view in views:
         if view.identity is None:
