@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from os.path import commonprefix
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from director_tui.director.hashring import shares
 from director_tui.director.model import Backend, Condition, State, ip_order
 from director_tui.ui import format
-from director_tui.ui.format import MUTED, Piece
+from director_tui.ui.format import MUTED, NAME_WIDTH, TAG_WIDTH, Piece
 from director_tui.ui.grid import Column
 
 if TYPE_CHECKING:
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
     from director_tui.director.model import Snapshot
     from director_tui.link.history import History
-
-
-NAME_WIDTH: Final = 24
-TAG_WIDTH: Final = 20
-"""The longest names and tags that are shown whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +173,7 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
         lambda row: max(7, len(format.count(row.backend.users))),
         lambda row: row.backend.users,
         right=True,
-        least=lambda row: len(format.count(row.backend.users)),
+        least=lambda row: max(5, len(format.count(row.backend.users))),
         descending=True,
     ),
     Column(

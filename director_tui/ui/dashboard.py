@@ -44,6 +44,7 @@ TINY_LINES: Final = 8
 """Below so many lines of screen: two events, then none, then nothing but the state, the table and the keys."""
 EVENTS_KEPT: Final = 500
 WHO_COLUMN: Final = 44
+NAMES_FROM_WIDTH: Final = 60
 
 _STYLES: Final = {
     "": "$dt-text",
@@ -113,7 +114,8 @@ class EventFeed(Static):
         return Content("\n").join(lines)
 
     def _line(self, change: Change) -> Content:
-        pieces = format.change(change, self._names)
+        # On a narrow screen the name would push what changed over the edge.
+        pieces = format.change(change, self._names if self.size.width >= NAMES_FROM_WIDTH else {})
         what = [(clean(piece.text), _STYLES[piece.meaning]) for piece in pieces]
         # Below each other where there is room, so that the eye finds who did it.
         gap = " " * max(3, WHO_COLUMN - sum(cell_len(text) for text, _ in what))

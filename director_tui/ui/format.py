@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from rich.cells import cell_len, set_cell_size
+
 from director_tui.director.changes import Subject
 from director_tui.director.model import Condition
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from director_tui.director.changes import Change
+    from rich.cells import cell_len, set_cell_size
+
+from director_tui.director.changes import Change
     from director_tui.director.model import Backend
 
 PLAIN: Final = ""
@@ -25,6 +29,10 @@ FINE: Final = "fine"
 ATTENTION: Final = "attention"
 DANGER: Final = "danger"
 ACCENT: Final = "accent"
+
+NAME_WIDTH: Final = 24
+TAG_WIDTH: Final = 20
+"""The longest names and tags that are shown whole."""
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -37,6 +45,11 @@ class Piece:
 
     text: str
     meaning: str = PLAIN
+
+
+def shortened(text: str, width: int) -> str:
+    """``text`` in at most ``width`` cells."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
 
 
 def count(number: int) -> str:
@@ -125,7 +138,7 @@ def sparkline(values: Sequence[int | None], width: int) -> str:
 
 def change(one: Change, names: Mapping[str, str]) -> list[Piece]:
     """A change as a line of the feed, without its time."""
-    who = f"{one.of}  {names[one.of]}" if one.of in names else one.of
+    who = f"{one.of}  {shortened(names[one.of], NAME_WIDTH)}" if one.of in names else one.of
     match one.subject:
         case Subject.VHOSTS:
             meaning = ATTENTION if one.after == "0" else PLAIN
@@ -134,7 +147,7 @@ def change(one: Change, names: Mapping[str, str]) -> list[Piece]:
             down = one.after == "down"
             return [Piece(f"{who}  "), Piece("up → DOWN" if down else "DOWN → up", DANGER if down else FINE)]
         case Subject.TAG:
-            return [Piece(f"{who}  "), Piece(f"tag {one.before or 'none'} → {one.after or 'none'}", ATTENTION)]
+            return [Piece(f"{who}  "), Piece(f"tag {_tag(one.before)} → {_tag(one.after)}", ATTENTION)]
         case Subject.BACKEND:
             return [Piece(f"{who}  "), Piece(one.after, ATTENTION)]
         case Subject.RING:
@@ -144,3 +157,7 @@ def change(one: Change, names: Mapping[str, str]) -> list[Piece]:
         case Subject.LINK:
             bad = one.after != "reading again"
             return [Piece(f"{one.of}  "), Piece(one.after, ATTENTION if bad else FINE)]
+
+
+def _tag(tag: str) -> str:
+    return shortened(tag, TAG_WIDTH) or "none"

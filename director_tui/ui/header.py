@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual.content import Content
 
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
@@ -16,6 +16,7 @@ from director_tui.director.model import Condition
 from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
 from director_tui.text import clean
 from director_tui.ui import format
+from director_tui.ui.format import NAME_WIDTH, TAG_WIDTH, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,6 @@ SPACE: Final[tuple[Part, ...]] = ((" ", ""),)
 DOT: Final[tuple[Part, ...]] = ((" ", ""), ("·", "$dt-muted"), (" ", ""))
 SLACK_S: Final = 0.5
 """A reading is not late before this much is over its interval: it takes a round trip."""
-NAME_LIMIT: Final = 24
 TAGS_NAMED: Final = 3
 
 
@@ -64,8 +64,8 @@ def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, n
     environment = clean(cluster.environment)
     warning = environment.casefold() in {"production", "prod", "live"}
     groups = [
-        Group(1, ((shortened(clean(cluster.name), NAME_LIMIT), "$dt-text bold"),)),
-        Group(4, ((environment, "$dt-attention" if warning else "$dt-accent"),) if environment else (), DOT),
+        Group(1, ((shortened(clean(cluster.name), NAME_WIDTH), "$dt-text bold"),)),
+        Group(4, ((shortened(environment, NAME_WIDTH), "$dt-attention" if warning else "$dt-accent"),) if environment else (), DOT),
         Group(5, (("read-only", "$dt-muted"),) if cluster.read_only else (), DOT),
         *_link_groups(cluster, reading, now_s),
         *_ring_groups(reading),
@@ -121,11 +121,6 @@ def warning_lines(reading: Reading, width: int) -> list[Content]:
     return [Content.assemble(" ", (shortened(text, width), "$dt-danger bold")) for text in warnings]
 
 
-def shortened(text: str, width: int) -> str:
-    """``text`` in at most ``width`` cells."""
-    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
-
-
 def short_name(destination: str, all_destinations: Sequence[str]) -> str:
     """The host of an SSH destination; its first label where that is enough to tell the directors apart."""
 
@@ -145,7 +140,7 @@ def _tags(snapshot: Snapshot) -> str:
     tags = snapshot.tags_without_backend
     if len(tags) == len(snapshot.tags) > 1:
         return "ANY TAG"
-    named = [f"tag {shortened(tag, 20)}" if tag else "untagged users" for tag in tags[:TAGS_NAMED]]
+    named = [f"tag {shortened(tag, TAG_WIDTH)}" if tag else "untagged users" for tag in tags[:TAGS_NAMED]]
     return ", ".join(named) + (f" and {len(tags) - TAGS_NAMED} more" if len(tags) > TAGS_NAMED else "")
 
 
@@ -174,7 +169,7 @@ def _fitted(groups: Sequence[Group], width: int, *, right: Part = ("", "")) -> C
 def _link_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) -> list[Group]:
     if reading is None:
         return [Group(0, (("◌ CONNECTING", "$dt-accent"),))]
-    name = shortened(short_name(reading.link.director, [director.ssh for director in cluster.directors]), NAME_LIMIT)
+    name = shortened(short_name(reading.link.director, [director.ssh for director in cluster.directors]), NAME_WIDTH)
     snapshot = reading.snapshot
     if snapshot is None:
         failed = reading.link.failure is not None

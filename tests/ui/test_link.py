@@ -1,0 +1,295 @@
+"""What the dashboard says when the ring can't be read, and what only a person can answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from director_tui.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    HostKeyUnknown,
+    UsageError,
+)
+from director_tui.link import monitor
+from director_tui.link import ring as link_ring
+from director_tui.link.questions import Question
+from tests.ui.fakes import FakeRing, Screen, dashboard, make_app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from director_tui.ui.app import DirectorApp
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data is stale after 1.5 s, and connecting is tried again at once."""
+    monkeypatch.setattr(monitor, "MIN_STALE_S", 1.5)
+    monkeypatch.setattr(link_ring, "BACK_OFF_S", (0.05,))
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_lost_ring_ages_goes_stale_and_comes_back_by_itself() -> None:
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        fresh = screen.style_of("28,764").color
+        ring.break_down(ConnectionLost("the connection was lost", "look after the network"))
+        await screen.until("RECONNECTING", "the connection was lost", "look after the network")
+        assert "STALE" not in screen
+        await screen.until("1s old")
+        await screen.until("○ STALE", "RECONNECTING")
+        assert "28,764" in screen, "the last good data stays"
+        assert screen.style_of("28,764").color != fresh, "it is not dimmed"
+        assert "no director answers" in screen
+        ring.refuse.clear()
+        await screen.until("● LIVE", "reading again", gone=["STALE", "RECONNECTING", " old", "look after"])
+        assert screen.style_of("28,764").color == fresh
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_frozen_ring_goes_stale_although_nothing_has_failed_yet() -> None:
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        ring.awake.clear()
+        await screen.until("1s old")
+        await screen.until("STALE")
+        ring.awake.set()
+        await screen.until("● LIVE", gone=["STALE"])
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_the_next_director_takes_over_and_that_is_an_event() -> None:
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        await screen.until("dir1")
+        ring.refuse = {ring.directors[0]: ConnectionLost("gone", "")}
+        for connection in ring.connections:
+            connection.lost = connection.destination == ring.directors[0]
+        await screen.until("● LIVE   dir2", "now reading ops@dir2.example.com")
+
+
+async def test_a_failure_before_the_first_reading_is_told_with_its_remedy() -> None:
+    ring = FakeRing(status_failure=(1, b"sudo: a password is required\n"))
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.until("NOT CONNECTED", "dir1")
+        assert "sudo" in screen
+        ring.status_failure = None
+        await screen.press("r")
+        await screen.until("● LIVE", "28,764", gone=["sudo"])
+
+
+async def test_different_failures_of_three_directors_are_all_there_at_80_columns() -> None:
+    ring = FakeRing()
+    ring.refuse = {
+        name: AuthenticationFailed(f"{name}: none of the keys was accepted", f"remedy {number}")
+        for number, name in enumerate(ring.directors)
+    }
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.until("NOT CONNECTED", *ring.refuse, "remedy 0", "remedy 1", "remedy 2")
+        await screen.until("waits for you: r tries again")
+
+
+async def test_a_director_that_fails_beside_the_one_in_use_is_named() -> None:
+    ring = FakeRing()
+    ring.refuse = {ring.directors[2]: AuthenticationFailed("ops@dir3.example.com: none of the keys", "")}
+    async with dashboard(ring) as screen:
+        await screen.until("● LIVE", "ops@dir3.example.com: none of the keys")
+
+
+def unknown_key(tmp_path: Path, host: str) -> HostKeyUnknown:
+    return HostKeyUnknown(
+        f"{host}: no known_hosts file has its host key",
+        "add it",
+        host=host,
+        port=22,
+        algorithm="ssh-ed25519",
+        fingerprint=f"SHA256:{host}AAAAAAAA",
+        line=f"{host} ssh-ed25519 AAAAC3Nza",
+        known_hosts=str(tmp_path / "known_hosts"),
+    )
+
+
+def with_unknown_key(tmp_path: Path, *hosts: str) -> FakeRing:
+    """A ring that can be connected to as soon as known_hosts has a line of the host."""
+    ring = FakeRing(directors=tuple(f"ops@{host}" for host in hosts))
+
+    async def check(destination: str) -> None:
+        host = destination.removeprefix("ops@")
+        file = tmp_path / "known_hosts"
+        if not file.exists() or unknown_key(tmp_path, host).line not in file.read_text().splitlines():
+            raise unknown_key(tmp_path, host)
+
+    ring.on_connect = check
+    return ring
+
+
+async def test_enter_on_a_fresh_host_key_dialog_adds_nothing(tmp_path: Path) -> None:
+    async with dashboard(with_unknown_key(tmp_path, "dir1")) as screen:
+        await screen.until("dir1 port 22 is not known yet", "SHA256:dir1AAAAAAAA")
+        await screen.press("enter")
+        await screen.until("NOT CONNECTED", gone=["is not known yet"])
+        assert not (tmp_path / "known_hosts").exists()
+        await screen.press("r")
+        await screen.until("is not known yet")  # asking for a reading offers it again
+        await screen.press("escape")
+        await screen.until("NOT CONNECTED", gone=["is not known yet"])
+        assert not (tmp_path / "known_hosts").exists()
+
+
+@pytest.mark.parametrize("key", ["tab", "right"])
+async def test_the_other_button_adds_the_key_and_the_program_reads_on(tmp_path: Path, key: str) -> None:
+    (tmp_path / "known_hosts").write_text("other ssh-rsa AAAA")
+    async with dashboard(with_unknown_key(tmp_path, "dir1")) as screen:
+        await screen.until("is not known yet")
+        await screen.press(key, "enter")
+        await screen.until("● LIVE", "28,764")
+        assert (tmp_path / "known_hosts").read_text() == "other ssh-rsa AAAA\ndir1 ssh-ed25519 AAAAC3Nza\n"
+
+
+async def test_unknown_keys_are_offered_one_at_a_time(tmp_path: Path) -> None:
+    async with dashboard(with_unknown_key(tmp_path, "dir1", "dir2")) as screen:
+        await screen.until("SHA256:dir1")
+        assert "SHA256:dir2" not in screen
+        await screen.press("tab", "enter")
+        await screen.until("SHA256:dir2")
+        await screen.press("tab", "enter")
+        await screen.until("● LIVE")
+        assert len((tmp_path / "known_hosts").read_text().splitlines()) == 2
+
+
+async def test_a_known_hosts_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "known_hosts").mkdir()
+    ring = FakeRing(directors=("ops@dir1",))
+    ring.refuse = {"ops@dir1": unknown_key(tmp_path, "dir1")}
+    async with dashboard(ring) as screen:
+        await screen.until("is not known yet")
+        await screen.press("tab", "enter")
+        await screen.until("Is a directory", "NOT CONNECTED")
+
+
+def asking(answers: list[str | None], *, secret: bool) -> tuple[FakeRing, list[DirectorApp]]:
+    """A ring that asks a question before it lets anybody in."""
+    ring = FakeRing(directors=("ops@dir1",))
+    apps: list[DirectorApp] = []
+
+    async def ask(destination: str) -> None:
+        if not answers:
+            answers.append(await apps[0].ask(Question(destination, "Pass[/x]word [@click=app.quit]now[/]:", secret)))
+            if answers[0] is None:
+                raise AuthenticationFailed("ops@dir1: nobody answered", "")
+
+    ring.on_connect = ask
+    return ring, apps
+
+
+@pytest.mark.parametrize("secret", [True, False])
+async def test_a_question_is_asked_in_a_dialog_and_its_answer_handed_on(secret: bool) -> None:
+    answers: list[str | None] = []
+    ring, apps = asking(answers, secret=secret)
+    app = make_app(ring)
+    apps.append(app)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = Screen(app, pilot)
+        await screen.until("ops@dir1", "Pass[/x]word [@click=app.quit]now[/]:")
+        await screen.press(*"s3:?q", "ctrl+p")
+        assert ("s3:?q" in screen) is not secret
+        await screen.press("enter")
+        await screen.until("● LIVE")
+        assert answers == ["s3:?q"]
+        await screen.press("j")
+        assert screen.at_cursor() == "10.1.0.2", "the table has no focus after the dialog"
+
+
+async def test_esc_declines_a_question() -> None:
+    answers: list[str | None] = []
+    ring, apps = asking(answers, secret=True)
+    app = make_app(ring)
+    apps.append(app)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = Screen(app, pilot)
+        await screen.until("Enter sends it")
+        await screen.press("x", "escape")
+        await screen.until("nobody answered", gone=["Enter sends it"])
+        assert answers == [None]
+
+
+async def test_a_question_that_nobody_waits_for_any_more_goes_away() -> None:
+    async with dashboard() as screen:
+        asked = asyncio.create_task(screen.app.ask(Question("ops@dir1", "Password:", secret=True)))
+        await screen.until("Password:")
+        asked.cancel()
+        await screen.until("28,764", gone=["Password:"])
+
+
+async def test_quitting_with_frozen_directors_ends_promptly() -> None:
+    ring = FakeRing()
+    app = make_app(ring)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = Screen(app, pilot)
+        await screen.until("● LIVE")
+        ring.awake.clear()
+        await pilot.pause(0.2)
+        began = time.monotonic()
+        await pilot.press("q")
+    assert time.monotonic() - began < 5.0
+    assert not app.return_code
+    assert all(connection.lost for connection in ring.connections)
+
+
+async def test_quitting_while_a_question_is_open() -> None:
+    answers: list[str | None] = []
+    ring, apps = asking(answers, secret=True)
+    app = make_app(ring)
+    apps.append(app)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = Screen(app, pilot)
+        await screen.until("Enter sends it")
+        await screen.press("ctrl+q")
+        await screen.until("nobody answered")
+        await screen.press("q")
+    assert not app.return_code
+
+
+async def test_quitting_at_any_moment_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(5):
+        app = make_app(FakeRing(), interval_s=0.001)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await Screen(app, pilot).until("● LIVE")
+        assert not app.return_code
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "")
+
+
+async def test_a_fault_of_this_program_ends_it_with_a_message(capsys: pytest.CaptureFixture[str]) -> None:
+    ring = FakeRing(directors=("ops@dir1",))
+
+    async def fail(destination: str) -> None:
+        raise RuntimeError("bad [/x] thing \x1b]0;title\x07")
+
+    ring.on_connect = fail
+    app = make_app(ring)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await Screen(app, pilot).wait(lambda: app.return_code is not None, "the end")
+    assert app.return_code == 70
+    error = capsys.readouterr().err
+    assert "a fault of director-tui itself" in error
+    assert "RuntimeError: bad [/x] thing" in error
+    assert "\x1b" not in error
+
+
+async def test_a_configuration_error_while_opening_has_its_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    ring = FakeRing(directors=("ops@dir1",))
+    app = make_app(ring)
+
+    async def open_ring(ask: object) -> link_ring.Ring:
+        raise UsageError("dir[1]: that is no host", "write [another]")
+
+    app._open_ring = open_ring
+    async with app.run_test(size=(80, 24)) as pilot:
+        await Screen(app, pilot).wait(lambda: app.return_code is not None, "the end")
+    assert app.return_code == 2
+    assert "director-tui: dir[1]: that is no host\nwrite [another]" in capsys.readouterr().err
