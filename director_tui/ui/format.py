@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from rich.cells import cell_len, set_cell_size
-
-from director_tui.director.changes import Change
+    from director_tui.director.changes import Change
     from director_tui.director.model import Backend
 
 PLAIN: Final = ""

@@ -61,11 +61,11 @@ class Group:
 
 def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, now: datetime, width: int) -> Content:
     """Cluster, link and ring. ``now_s`` is the monotonic clock, which tells ages; ``now`` the time of day."""
-    environment = clean(cluster.environment)
+    environment = shortened(clean(cluster.environment), NAME_WIDTH)
     warning = environment.casefold() in {"production", "prod", "live"}
     groups = [
         Group(1, ((shortened(clean(cluster.name), NAME_WIDTH), "$dt-text bold"),)),
-        Group(4, ((shortened(environment, NAME_WIDTH), "$dt-attention" if warning else "$dt-accent"),) if environment else (), DOT),
+        Group(4, ((environment, "$dt-attention" if warning else "$dt-accent"),) if environment else (), DOT),
         Group(5, (("read-only", "$dt-muted"),) if cluster.read_only else (), DOT),
         *_link_groups(cluster, reading, now_s),
         *_ring_groups(reading),
