@@ -50,16 +50,10 @@ class Person:
 
     def __init__(self, *answers: str | None) -> None:
         self.questions: list[Question] = []
-        self.asked_at_once = 0
         self._answers = list(answers)
-        self._asking = 0
 
     async def __call__(self, question: Question) -> str | None:
         self.questions.append(question)
-        self._asking += 1
-        self.asked_at_once = max(self.asked_at_once, self._asking)
-        await asyncio.sleep(0)
-        self._asking -= 1
         return self._answers.pop(0) if self._answers else None
 
 
