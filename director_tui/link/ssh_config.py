@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,6 +121,7 @@ async def query(ssh: str, destination: Destination, *, ssh_config: Path | None =
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        process_group=0,
     )
     try:
         async with asyncio.timeout(QUERY_LIMIT_S):
@@ -131,7 +133,8 @@ async def query(ssh: str, destination: Destination, *, ssh_config: Path | None =
         ) from None
     finally:
         if process.returncode is None:
-            process.kill()
+            # Its group, because what a Match exec started holds our pipes open for as long as it lives.
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
         lines = clean_lines(stderr).splitlines()
