@@ -152,7 +152,7 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
         "share",
         "share",
         lambda row, width: (format.share(row.share, usable=row.backend.usable),),
-        lambda row: max(6, len(format.share(row.share, usable=row.backend.usable).text)),
+        lambda row: 7 if row.share >= 0.9995 else 6,  # 100.0 %; asked for every row at every reading
         lambda row: row.share,
         keep=40,
         right=True,
@@ -190,7 +190,7 @@ COLUMNS: tuple[Column[BackendRow], ...] = (
         "rate",
         "/min",
         lambda row, width: (format.rate(row.per_min),),
-        lambda row: max(5, len(format.rate(row.per_min).text)),
+        lambda row: 5 if abs(row.per_min or 0) < 999 else len(format.rate(row.per_min).text),
         lambda row: row.per_min or 0.0,
         keep=30,
         right=True,

@@ -175,7 +175,7 @@ def cluster(ring: FakeRing, **changes: Any) -> ClusterConfig:
     usual = ClusterConfig(
         "mail-eu",
         tuple(DirectorConfig(destination) for destination in ring.directors),
-        interval_s=0.05,
+        interval_s=0.1,
         environment="production",
         names=NAMES,
     )

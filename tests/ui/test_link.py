@@ -34,7 +34,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hasty")
 async def test_a_lost_ring_ages_goes_stale_and_comes_back_by_itself() -> None:
-    ring = FakeRing()
+    ring = FakeRing(directors=("ops@dir1",))
     async with dashboard(ring) as screen:
         fresh = screen.style_of("28,764").color
         ring.break_down(ConnectionLost("the connection was lost", "look after the network"))
