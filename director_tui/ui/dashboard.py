@@ -61,6 +61,7 @@ class Lines(Static):
 
     def __init__(self) -> None:
         super().__init__()
+        self.display = False
         self._lines: list[Content] = []
 
     def show(self, lines: list[Content]) -> None:
@@ -240,7 +241,6 @@ class Dashboard(Screen[None]):
             lines.append((f"{failed[0]}{more}", "$dt-attention"))
         elif reading.note:
             lines.append((reading.note, "$dt-muted"))
-        self._message.set_class(bool(lines), "-shown")
         # Without any data there is nothing more important to fill the screen with.
         self._message.set_class(reading.snapshot is None, "-alone")
         self._message.show([Content.styled(clean_lines(text), style) for text, style in lines])

@@ -114,6 +114,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._laid_out: tuple[tuple[Column[RowT], int], ...] = ()
         self._gap = GAP
         self._widest: dict[str, int] = {}
+        self._laid_out_for = 0
         self._strips: dict[tuple[str, bool], Strip] = {}
 
     # What is in it
@@ -328,7 +329,13 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._strips.clear()
 
     def _lay_out(self) -> None:
+        # One line more than rows, for the header that stays in place.
+        self.virtual_size = Size(self.size.width, len(self._shown) + 1)
+        self._lay_out_columns()
+
+    def _lay_out_columns(self) -> None:
         """Choose columns and widths for the room there is."""
+        self._laid_out_for = self.size.width
         room = max(0, self.size.width - GUTTER)
         wanted = {column.id: self._natural_width(column) for column in self._columns}
         chosen = [column for column in self._columns if wanted[column.id] > 0]
@@ -352,8 +359,6 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             wanted[column.id] += extra
             spare -= extra
         self._laid_out = tuple((column, wanted[column.id]) for column in chosen)
-        # One line more than rows, for the header that stays in place.
-        self.virtual_size = Size(self.size.width, len(self._shown) + 1)
 
     def _natural_width(self, column: Column[RowT]) -> int:
         width = self._width(column, column.width)
@@ -367,8 +372,12 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
     # Drawing
 
     def render_line(self, y: int) -> Strip:
+        if self._laid_out_for != self.size.width:
+            # The scrollbar came or went, which Textual tells nobody.
+            self._lay_out_columns()
+            self._strips.clear()
         if y == 0:
-            return self._header()
+            return self._header() if self._all else Strip.blank(self.size.width, self.rich_style)
         place = self.scroll_offset.y + y - 1
         if place >= len(self._shown):
             return Strip.blank(self.size.width, self.rich_style)

@@ -150,7 +150,8 @@ def _width(parts: Sequence[Part]) -> int:
 
 def _fitted(groups: Sequence[Group], width: int, *, right: Part = ("", "")) -> Content:
     """Those of the groups that fit, and ``right`` at the right edge where all of them do."""
-    kept = [group for group in groups if group.width]
+    there = [group for group in groups if group.width]
+    kept = there.copy()
 
     def total() -> int:
         return sum(group.width_behind for group in kept) - sum(_width(group.lead) for group in kept[:1])
@@ -161,7 +162,7 @@ def _fitted(groups: Sequence[Group], width: int, *, right: Part = ("", "")) -> C
     for number, group in enumerate(kept):
         pieces.extend([*group.lead, *group.parts] if number else group.parts)
     room = width - total() - len(right[0])
-    if room >= _width(GAP):
+    if len(kept) == len(there) and room >= _width(GAP):
         pieces.extend([(" " * room, ""), right])
     return Content.assemble(*pieces)
 
@@ -201,16 +202,16 @@ def _retry(reading: Reading, now_s: float) -> str:
     if link.failure is None:
         return ""
     if link.retry_at_mono_s is None:
-        return "waits for you: r tries again"
+        return "r tries again"
     left = max(0, round(link.retry_at_mono_s - now_s))
     return f"next try in {left} s" if left else "trying"
 
 
 def _ring_groups(reading: Reading | None) -> list[Group]:
     view = reading.snapshot.ring if reading is not None and reading.snapshot is not None else None
-    if view is None:
+    if reading is None or view is None:
         return []
-    there, members = len(view.connected), len(view.members)
+    there, members = len(reading.taking_part), len(view.members)
     whole = there == members
     own = view.self_peer
     word = "synced" if view.synced else shortened(own.status.removeprefix("ring ").upper() if own else "UNKNOWN", 40)

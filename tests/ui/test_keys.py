@@ -197,6 +197,14 @@ async def test_four_hundred_rows_scroll_with_the_cursor() -> None:
         assert screen.at_cursor() in screen.ips(), "sorting keeps the cursor in sight"
 
 
+async def test_the_scrollbar_takes_no_character_of_a_column() -> None:
+    async with dashboard(four_hundred(), (80, 24)) as screen:
+        assert "vhosts   share  condition             users" in screen.line("condition")
+        head = screen.line("condition")
+        assert "/min" in head or not head.rstrip().endswith(("/", "/m", "/mi"))
+        assert all(row[79] in " ▁▂▃▄▅▆▇█" for row in screen.table())
+
+
 async def test_a_click_hits_the_row_under_it_when_scrolled() -> None:
     async with dashboard(four_hundred(), (80, 24)) as screen:
         await screen.press("end")
