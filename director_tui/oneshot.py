@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 REACHED_BUT_WRONG: Final = 1
 
+KNOWN_BY_ONE: Final = 3
+"""In a ring of this many members everybody is a neighbour of everybody."""
+
 
 async def status(ring: Ring, *, as_json: bool) -> int:
     """Print one reading of the ring. Raises RingUnreadable."""
@@ -46,7 +49,9 @@ async def status(ring: Ring, *, as_json: bool) -> int:
         )
         return 0
     synced = "synced" if view.synced else "NOT SYNCED"
-    there = f"{len(view.connected)}/{len(view.members)}"
+    # From four members on, one director alone can't tell that all of them are there; check asks every one.
+    sure = len(view.members) <= KNOWN_BY_ONE or view.connected != view.members
+    there = f"{len(view.connected)}/{len(view.members)}" if sure else f"of {len(view.members)}"
     _print(f"{ring.cluster.name}  {answer.director}  {answer.elapsed_s * 1000:.0f} ms  ring {there} {synced}")
     _print()
     _print_table(

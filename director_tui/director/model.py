@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 MAX_VHOSTS = 1000
@@ -175,6 +176,20 @@ class RingView:
             if peer.type in {side, "l+r"} and peer.status == "synced":
                 return peer.ip, peer.port
         return None
+
+
+def taking_part(own: RingView, others: Iterable[RingView]) -> frozenset[tuple[str, int]]:
+    """The members that take part in the ring, judged from one director's view and from what the others say.
+
+    A director can't tell that a member is gone which stands next to neither it nor its neighbours; those who stand next
+    to that one can. Only the word of directors that ``own`` counts as taking part has weight, and only while synced.
+    """
+    there = own.connected
+    for view in others:
+        peer = view.self_peer
+        if peer is not None and (peer.ip, peer.port) in own.connected and view.synced and not view.alone:
+            there &= view.connected
+    return there
 
 
 _NEIGHBOURS = frozenset({"left", "right", "l+r"})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
+from director_tui.director.model import taking_part
 from director_tui.errors import AuthenticationFailed, DirectorTuiError, HostKeyError
 from director_tui.link.monitor import DirectorView, foreign
 
@@ -128,6 +129,12 @@ def _health(director: str, ring: RingView) -> Finding:
 
 def _identities(views: tuple[DirectorView, ...]) -> list[Finding]:
     findings: list[Finding] = []
+    own = views[0].ring if views else None
+    if own is not None:
+        gone = own.members - taking_part(own, (view.ring for view in views if view.ring is not None))
+        if gone and own.healthy:
+            listed = ", ".join(f"{ip}:{port}" for ip, port in sorted(gone))
+            findings.append(Finding(Verdict.WARN, "ring", f"members that take no part in it: {listed}"))
     by_identity: dict[tuple[str, int], str] = {}
     for view in views:
         if view.identity is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.director.changes import Change, Subject, backend_changes, ring_changes
-from director_tui.director.model import RingView, Snapshot
+from director_tui.director.model import RingView, Snapshot, taking_part
 from director_tui.errors import DirectorTuiError, LinkError
 from director_tui.link.history import History
 
@@ -84,6 +84,13 @@ class Reading:
     settings: RingSettings | None = None
     note: str = ""
     changes: tuple[Change, ...] = field(default=(), compare=False)
+
+    @property
+    def taking_part(self) -> frozenset[tuple[str, int]]:
+        """The members that take part in the ring, by all that is known; none before its state has been read."""
+        if self.snapshot is None or self.snapshot.ring is None:
+            return frozenset()
+        return taking_part(self.snapshot.ring, (view.ring for view in self.views if view.ring is not None))
 
 
 def stale_after_s(interval_s: float) -> float:
@@ -178,6 +185,8 @@ class Monitor:
         if view is None or snapshot is None:
             return
         changes = ring_changes(snapshot.ring, view, datetime.now(UTC)) if snapshot.ring is not None else ()
+        if snapshot.ring is not None and view.connected != snapshot.ring.connected:
+            self._ask_now.set()
         if view != snapshot.ring:
             self._put(replace(self._reading, snapshot=replace(snapshot, ring=view), changes=changes))
 
