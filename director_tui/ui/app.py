@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import traceback
 from contextlib import suppress
 from functools import partial
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 CLOSE_LIMIT_S = 3.0
 """How long quitting may wait for connections to close."""
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 INTERNAL_ERROR = 70
 """Exit status after a fault of this program itself (EX_SOFTWARE)."""
@@ -76,8 +79,15 @@ class DirectorApp(App[None], inherit_bindings=False):
         self.theme = chosen
 
     def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in ENDING_SIGNALS:
+            loop.add_signal_handler(number, self._told_to_end, number)
         self.push_screen(self._dashboard)
         self.call_after_refresh(self._begin)
+
+    def _told_to_end(self, number: signal.Signals) -> None:
+        """Killed, or the terminal was closed: leave like by q, so that nothing stays behind."""
+        self.exit(return_code=128 + number)
 
     def _begin(self) -> None:
         self.run_worker(self._read_ring(), name="readings", exit_on_error=False)
@@ -181,6 +191,8 @@ class DirectorApp(App[None], inherit_bindings=False):
                 yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)
 
     async def on_unmount(self) -> None:
+        for number in ENDING_SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
         if self._ring is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.ring import real, sshd
+from tests.ring import real, sshd, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ class MakeSshd(Protocol):
 
 def missing_packages() -> list[str]:
     """What the tests marked real_ring lack on this machine."""
-    return [*real.missing(), *sshd.missing()]
+    return [*real.missing(), *sshd.missing(), *terminal.missing()]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,58 @@
+"""A real terminal for a test: tmux with a server of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.ring.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT: Final = Path(__file__).parents[2]
+GONE: Final = "left with"
+"""What the terminal says, with the exit status behind it, when the program has ended."""
+
+
+def missing() -> list[str]:
+    """What a terminal lacks on this machine, in Debian's package names."""
+    return [] if shutil.which("tmux") else ["tmux"]
+
+
+class Terminal:
+    """A tmux server of its own with one window; what runs in it is followed by a line with its exit status."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+        self._environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
+
+    def start(self, words: Sequence[str], width: int, height: int, **environment: str) -> None:
+        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+        line = f"cd {shlex.quote(str(ROOT))}; {settings} {shlex.join(words)}; echo {GONE} $?; exec cat"
+        size = ["-x", str(width), "-y", str(height)]
+        self._run("new-session", "-d", *size, "sh", "-c", line)
+
+    def press(self, *keys: str) -> None:
+        self._run("send-keys", *keys)
+
+    def lines(self) -> list[str]:
+        return self._run("capture-pane", "-p").splitlines()
+
+    def shows(self, *texts: str) -> bool:
+        screen = "\n".join(self.lines())
+        return all(text in screen for text in texts)
+
+    def wait_for(self, *texts: str, limit_s: float = 20) -> None:
+        assert wait_until(lambda: self.shows(*texts), limit_s), "\n".join([str(texts), *self.lines()])
+
+    def end(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True, env=self._environment)
+
+    def _run(self, *words: str) -> str:
+        done = subprocess.run([*self._tmux, *words], check=True, capture_output=True, env=self._environment, timeout=20)
+        return done.stdout.decode()

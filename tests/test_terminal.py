@@ -1,0 +1,109 @@
+"""The program in a real terminal on a real ring over real sshds: what an operator sees, and what is left after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ring.terminal import GONE, Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.ring.fixtures import MakeRing
+    from tests.ring.real import RealRing
+    from tests.ring.sshd import Agent, Sshd
+
+pytestmark = pytest.mark.real_ring
+
+
+@pytest.fixture
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    opened = Terminal(tmp_path_factory.mktemp("t"))
+    yield opened
+    opened.end()
+
+
+@pytest.fixture
+def dashboard(real_sshds: list[Sshd], ring_agent: Agent, ring_known_hosts: Path, tmp_path: Path) -> Dashboard:
+    return Dashboard(real_sshds, ring_agent, ring_known_hosts, tmp_path / "config.toml")
+
+
+class Dashboard:
+    """Starts director-tui on a ring in a terminal."""
+
+    def __init__(self, sshds: list[Sshd], agent: Agent, known_hosts: Path, config: Path) -> None:
+        self._sshds = sshds
+        self._agent = agent
+        self._known_hosts = known_hosts
+        self._config = config
+
+    def open(self, terminal: Terminal, ring: RealRing, width: int, height: int) -> None:
+        directors = ", ".join(
+            f"{{ssh = {json.dumps(sshd.destination)}, doveadm = {json.dumps(director.doveadm_words)}}}"
+            for sshd, director in zip(self._sshds, ring.directors, strict=True)
+        )
+        known_hosts = json.dumps(str(self._known_hosts))
+        text = f"[clusters.real]\ndirectors = [{directors}]\nknown_hosts = {known_hosts}\ninterval = 1\n"
+        self._config.write_text(text)
+        words = [sys.executable, "-m", "director_tui", "--config", str(self._config)]
+        terminal.start(words, width, height, SSH_AUTH_SOCK=str(self._agent.socket))
+
+
+IPS = [f"127.0.1.{number}" for number in range(1, 9)]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 36), (200, 60)])
+def test_the_ring_is_seen_and_a_change_by_somebody_else(
+    terminal: Terminal, dashboard: Dashboard, real_ring: RealRing, width: int, height: int
+) -> None:
+    dashboard.open(terminal, real_ring, width, height)
+    terminal.wait_for("LIVE", "8 backends", "ring 3/3 synced", *IPS)
+    real_ring.directors[1].doveadm("director", "update", "127.0.1.3", "0")
+    try:
+        terminal.wait_for("127.0.1.3  vhosts 100 → 0", "outside this program")
+        row = next(line for line in terminal.lines() if "127.0.1.3" in line and "vhosts" not in line)
+        assert row.split()[1] == "0"
+        assert "drain" in row
+    finally:
+        real_ring.directors[1].doveadm("director", "update", "127.0.1.3", "100")
+    terminal.press("q")
+    terminal.wait_for(f"{GONE} 0")
+    assert not terminal.shows("backends")
+
+
+def test_all_directors_stopped_and_back(terminal: Terminal, dashboard: Dashboard, make_ring: MakeRing) -> None:
+    ring = make_ring()
+    dashboard.open(terminal, ring, 110, 30)
+    terminal.wait_for("LIVE", "ring 3/3 synced", *IPS)
+    for director in ring.directors:
+        director.stop()
+    terminal.wait_for("STALE", "RECONNECTING", "nobody listens on the director socket", *IPS, limit_s=40)
+    for director in ring.directors:
+        director.start()
+    terminal.wait_for("LIVE", "ring 3/3 synced", *IPS, limit_s=40)
+    assert not terminal.shows("STALE")
+    terminal.press("C-q")
+    terminal.wait_for(f"{GONE} 0")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_the_terminal_as_it_was(
+    terminal: Terminal, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    # Without SSH: nothing listens there, and the program goes on trying until it is told to end.
+    pid_file = tmp_path / "pid"
+    program = shlex.join([sys.executable, "-m", "director_tui", "-d", "root@127.0.0.1:1"])
+    script = f"echo $$ > {shlex.quote(str(pid_file))}; exec {program}"
+    terminal.start(["sh", "-c", script], 80, 24)
+    terminal.wait_for("refuses the connection")
+    os.kill(int(pid_file.read_text()), number)
+    terminal.wait_for(f"{GONE} {status}")
+    assert not terminal.shows("refuses the connection")
