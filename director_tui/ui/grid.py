@@ -295,7 +295,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._cursor_place = self._places[key]
         for moved in (before, key):
             if moved is not None and moved in self._places:
-                self.refresh(Region(0, self._places[moved] + 1 - self.scroll_offset.y, self.size.width, 1))
+                self.refresh(Region(0, self._places[moved] + 1 - self.scroll_offset.y, self._line_width, 1))
         self._scroll_to_cursor()
         self.post_message(self.CursorMoved(key))
 
@@ -312,6 +312,11 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
     def _page(self) -> int:
         """Lines for rows: the header takes one."""
         return self.size.height - 1
+
+    @property
+    def _line_width(self) -> int:
+        """Cells of a line: without the scrollbar, which the size of a scroll view includes."""
+        return self.scrollable_content_region.width
 
     def on_resize(self) -> None:
         self._widest.clear()
@@ -330,13 +335,13 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
 
     def _lay_out(self) -> None:
         # One line more than rows, for the header that stays in place.
-        self.virtual_size = Size(self.size.width, len(self._shown) + 1)
+        self.virtual_size = Size(self._line_width, len(self._shown) + 1)
         self._lay_out_columns()
 
     def _lay_out_columns(self) -> None:
         """Choose columns and widths for the room there is."""
-        self._laid_out_for = self.size.width
-        room = max(0, self.size.width - GUTTER)
+        self._laid_out_for = self._line_width
+        room = max(0, self._line_width - GUTTER)
         wanted = {column.id: self._natural_width(column) for column in self._columns}
         chosen = [column for column in self._columns if wanted[column.id] > 0]
         self._gap = GAP
@@ -372,15 +377,15 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
     # Drawing
 
     def render_line(self, y: int) -> Strip:
-        if self._laid_out_for != self.size.width:
+        if self._laid_out_for != self._line_width:
             # The scrollbar came or went, which Textual tells nobody.
             self._lay_out_columns()
             self._strips.clear()
         if y == 0:
-            return self._header() if self._all else Strip.blank(self.size.width, self.rich_style)
+            return self._header() if self._all else Strip.blank(self._line_width, self.rich_style)
         place = self.scroll_offset.y + y - 1
         if place >= len(self._shown):
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self._line_width, self.rich_style)
         key = self._key(self._shown[place])
         at_cursor = key == self._cursor
         strip = self._strips.get((key, at_cursor))
@@ -403,7 +408,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             segments.extend([Segment(" " * (start - at), style), Segment(title, style)])
             at = start + len(title)
             begin += room + self._gap
-        return Strip(segments, at).adjust_cell_length(self.size.width, style)
+        return Strip(segments, at).adjust_cell_length(self._line_width, style)
 
     def _row(self, row: RowT, key: str, *, at_cursor: bool) -> Strip:
         base = self.rich_style
@@ -427,7 +432,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             padding = Segment(" " * (width - used), base)
             segments.extend([padding, *cells] if column.right else [*cells, padding])
             segments.append(Segment(" " * self._gap, base))
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        return Strip(segments).adjust_cell_length(self._line_width, base)
 
     def _meaning(self, base: Style, meaning: str) -> Style:
         if self._stale:

@@ -199,10 +199,11 @@ async def test_four_hundred_rows_scroll_with_the_cursor() -> None:
 
 async def test_the_scrollbar_takes_no_character_of_a_column() -> None:
     async with dashboard(four_hundred(), (80, 24)) as screen:
-        assert "vhosts   share  condition             users" in screen.line("condition")
-        head = screen.line("condition")
-        assert "/min" in head or not head.rstrip().endswith(("/", "/m", "/mi"))
-        assert all(row[79] in " ▁▂▃▄▅▆▇█" for row in screen.table())
+        for width in range(60, 90):
+            await screen.resize(width, 24)
+            head = screen.line("condition").rstrip()
+            assert head.endswith(("users", "/min")), head
+            assert len(head) < width
 
 
 async def test_a_click_hits_the_row_under_it_when_scrolled() -> None:
