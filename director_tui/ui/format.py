@@ -116,22 +116,24 @@ def bar(value: float, expected: float | None, largest: float, width: int) -> lis
 
 
 def sparkline(values: Sequence[int | None], width: int) -> str:
-    """The newest values, at most ``width``, scaled between their own smallest and largest; right-aligned.
+    """The newest values, at most ``width``, scaled between their own smallest and largest.
 
     Where there are more values than cells, each cell shows the last of its part.
     """
     if width <= 0 or not values:
-        return " " * max(0, width)
+        return ""
     picked = values if len(values) <= width else [values[(i + 1) * len(values) // width - 1] for i in range(width)]
     known = [value for value in picked if value is not None]
     if not known:
-        return " " * width
+        return ""
     low, high = min(known), max(known)
     # Noise of a few users must not look like a mountain: the scale spans at least a twentieth of the value.
     room = max(high - low, high / 20, 1)
-    base = (low + high - room) / 2
-    cells = (" " if value is None else _SPARKS[min(7, int((value - base) / room * 7.999))] for value in picked)
-    return "".join(cells).rjust(width)
+    # The middle of the scale lies in the middle of a glyph, not between two, so that noise stays on one.
+    middle = (low + high) / 2
+    steps = (None if value is None else int((value - middle) / room * 7 + 3.5 + 1e-9) for value in picked)
+    cells = (" " if step is None else _SPARKS[max(0, min(7, step))] for step in steps)
+    return "".join(cells)
 
 
 def change(one: Change, names: Mapping[str, str]) -> list[Piece]:

@@ -96,7 +96,7 @@ def totals_line(reading: Reading, history: History, width: int) -> Content:
     rates = history.rates_per_min(backend.ip for backend in snapshot.backends)
     if rates:
         groups.append(Group(8, ((f"{format.rate(sum(rates.values())).text}/min", "$dt-muted"),)))
-    past = format.sparkline(history.total(), 12).strip()
+    past = format.sparkline(history.total(), 12)
     if len(past) > 1:
         groups.append(Group(9, ((past, "$dt-accent"),)))
     settings = reading.settings
