@@ -44,9 +44,10 @@ class Answer(Generic[ResultT]):
 class DirectorLink:
     """One director as configured: its connection, made when it is first needed and again after it was lost."""
 
-    def __init__(self, config: DirectorConfig, ssh: Ssh) -> None:
+    def __init__(self, config: DirectorConfig, ssh: Ssh, name: str = "") -> None:
+        """``name`` tells it from the others of its ring; without one it is called by its SSH destination."""
         self.config: Final = config
-        self.name: Final = config.ssh
+        self.name: Final = name or config.ssh
         self.failure: DirectorTuiError | None = None
         self._ssh = ssh
         self._connection: Connection | None = None
@@ -174,7 +175,7 @@ class Ring:
         """``closing`` is awaited last when this is closed: what the ring lives on, if that is ours."""
         self.cluster: Final = cluster
         self._closing = closing
-        self.links: Final = tuple(DirectorLink(director, ssh) for director in cluster.directors)
+        self.links: Final = tuple(DirectorLink(one, ssh, _name(one, cluster)) for one in cluster.directors)
         self._ssh = ssh
         self._in_use = self.links[0]
         self._foreign: frozenset[str] = frozenset()
@@ -270,6 +271,12 @@ class Ring:
         place = self.links.index(self._in_use)
         turned = (*self.links[place:], *self.links[:place])
         return [link for link in turned if link.name not in self._foreign] or list(turned)
+
+
+def _name(director: DirectorConfig, cluster: ClusterConfig) -> str:
+    """Its SSH destination; with the words for its doveadm where several directors are reached at the same place."""
+    there = [one for one in cluster.directors if one.ssh == director.ssh]
+    return director.ssh if len(there) == 1 else f"{director.ssh} ({' '.join(director.doveadm)})"
 
 
 async def _finished(task: asyncio.Task[Connection], limit_s: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -33,6 +33,7 @@ from tests.link.fakes import FakeSsh, status_output, until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from director_tui.link.ssh import Ssh
     from tests.link.fakes import Said
 
 GOOD = status_output({"10.1.0.1": ("", 100, "up", 7)})
@@ -446,3 +447,9 @@ async def test_closing_ends_everything_attempts_under_way_included() -> None:
     assert ssh.last("d1").closed
     assert ssh.closed
     assert ended == ["the ground it lives on"]
+
+
+def test_two_directors_at_one_place_have_names_of_their_own() -> None:
+    directors = tuple(DirectorConfig("root@host", ("doveadm", "-c", one)) for one in "ab")
+    ring = Ring(ClusterConfig("lab", directors), cast("Ssh", None))
+    assert [link.name for link in ring.links] == ["root@host (doveadm -c a)", "root@host (doveadm -c b)"]
