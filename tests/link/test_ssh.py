@@ -22,6 +22,7 @@ from director_tui.errors import (
     Unreachable,
 )
 from director_tui.link import ssh as ssh_module
+from director_tui.link import ssh_login
 from tests.link.ssh_setup import Person, host_block, until, write_config
 from tests.ring.sshd import Agent, make_key
 
@@ -216,7 +217,7 @@ async def test_a_name_that_nobody_knows(make_ssh: MakeSsh, tmp_path: Path) -> No
 
 
 async def test_connected_but_silent(sshd: Sshd, make_ssh: MakeSsh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_module, "LOGIN_LIMIT_S", 0.3)
+    monkeypatch.setattr(ssh_login, "LOGIN_LIMIT_S", 0.3)
     sshd.freeze()
     try:
         with pytest.raises(NoAnswer, match=r"the login did not end within 0\.3 s"):
@@ -435,7 +436,7 @@ async def test_declining_and_nobody_there(make_sshd: MakeSshd, make_ssh: MakeSsh
 async def test_the_login_does_not_time_out_while_a_person_thinks(
     make_sshd: MakeSshd, make_ssh: MakeSsh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_module, "LOGIN_LIMIT_S", 1.0)
+    monkeypatch.setattr(ssh_login, "LOGIN_LIMIT_S", 1.0)
     key = make_key(tmp_path / "locked", "open sesame")
     host = make_sshd("d1", client_key=key)
 
