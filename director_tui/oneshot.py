@@ -28,8 +28,10 @@ KNOWN_BY_ONE: Final = 3
 async def status(ring: Ring, *, as_json: bool) -> int:
     """Print one reading of the ring. Raises RingUnreadable."""
     answer = await ring.on_one(doveadm.status())
-    taken_at = datetime.now(UTC)
-    view = (await ring.in_use.call(doveadm.ring_status())).value
+    ring_answer = await ring.on_one(doveadm.ring_status())
+    if ring_answer.director != answer.director:
+        answer = await ring.on_one(doveadm.status())  # both from one director
+    taken_at, view = datetime.now(UTC), ring_answer.value
     share = shares(answer.value, consistent=await _consistent_hashing(ring))
     if as_json:
         _print_json(

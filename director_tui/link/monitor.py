@@ -114,11 +114,14 @@ class Monitor:
         self._ring_viewed_s = float("-inf")
         self._home = _Home()
         self._settings_refused = False
+        self._settings_wanted = True
         self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=time.monotonic()))
 
     def read_now(self) -> None:
         """Take the next reading at once, of every director, and forget that earlier attempts failed."""
         self._ring.retry_now()
+        self._settings_refused = False
+        self._settings_wanted = True
         self._poll_now.set()
         self._ask_now.set()
 
@@ -199,7 +202,7 @@ class Monitor:
         views = self._home.judged(tuple(_view(name, rings[name], statuses[name]) for name in rings))
         self._ring.leave_out(foreign(views))
         self._put(replace(self._reading, views=views, changes=()))
-        if self._reading.settings is None and not self._settings_refused:
+        if self._settings_wanted and not self._settings_refused:
             await self._read_settings()
 
     async def _read_settings(self) -> None:
@@ -210,6 +213,7 @@ class Monitor:
             version = (await link.call(doveadm.version())).value
         try:
             settings = (await link.call(doveadm.settings(version))).value
+            self._settings_wanted = False
             self._put(replace(self._reading, settings=settings, note="", changes=()))
         except DirectorTuiError as failure:
             # Where sudo refuses it, each attempt would be reported to root over there.

@@ -237,7 +237,7 @@ class Dashboard(Screen[None]):
         elif reading.snapshot is not None and not reading.snapshot.backends:
             lines.append(("the director lists no backend at all", "$dt-attention"))
         elif failed:
-            more = f"   (and {len(failed) - 1} more directors)" if len(failed) > 1 else ""
+            more = f"   (and {format.plural(len(failed) - 1, 'more director')})" if len(failed) > 1 else ""
             lines.append((f"{failed[0]}{more}", "$dt-attention"))
         elif reading.note:
             lines.append((reading.note, "$dt-muted"))

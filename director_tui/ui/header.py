@@ -113,6 +113,8 @@ def warning_lines(reading: Reading, width: int) -> list[Content]:
     if snapshot is None:
         return []
     warnings: list[str] = []
+    if not snapshot.backends:
+        warnings.append("NO BACKEND AT ALL: every login waits 30 to 60 s and fails")
     if snapshot.tags_without_backend:
         warnings.append(f"NO USABLE BACKEND for {_tags(snapshot)}: new logins wait 30 to 60 s and fail")
     if snapshot.ring is not None and snapshot.ring.alone:
