@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from director_tui.link.questions import Ask, Question
     from director_tui.link.ring import Ring
     from director_tui.link.ssh import Ssh
+    from director_tui.ui.app import OpenRing
 
 FINE: Final = 0
 SOMETHING_WRONG: Final = 1
@@ -181,7 +182,7 @@ def _configured(options: argparse.Namespace) -> tuple[Config, ClusterConfig]:
     return config, cluster
 
 
-async def _open(cluster: ClusterConfig, ask: Ask) -> Ring:
+async def _open(cluster: ClusterConfig, ask: Ask | None) -> Ring:
     from director_tui.link.ring import Ring
 
     # 0.2 s of imports: in a thread, so that a screen that is there already stays alive.
@@ -249,11 +250,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _dashboard(options: argparse.Namespace) -> int:
     config, cluster = _configured(options)
-
-    async def open_ring(ask: Ask) -> Ring:
-        return await _open(cluster, ask)
-
-    return _show(cluster, open_ring, options.theme or config.theme)
+    return _show(cluster, _open, options.theme or config.theme)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -272,7 +269,7 @@ def _demo(options: argparse.Namespace) -> int:
         names=backend_names(options.backends),
     )
 
-    async def open_ring(ask: Ask) -> Ring:
+    async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
         from director_tui.link.ring import Ring
 
         ssh = await asyncio.to_thread(_import_ssh)
@@ -287,7 +284,7 @@ def _demo(options: argparse.Namespace) -> int:
     return _show(cluster, open_ring, options.theme)
 
 
-def _show(cluster: ClusterConfig, open_ring: Callable[[Ask], Awaitable[Ring]], theme: str | None) -> int:
+def _show(cluster: ClusterConfig, open_ring: OpenRing, theme: str | None) -> int:
     # Textual draws on standard error.
     terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if not terminals or os.environ.get("TERM", "dumb") in {"", "dumb"}:

@@ -23,14 +23,15 @@ MAY_KNOW = {
     "__main__": {"cli", "errors", "text"},
     "cli": {"oneshot", "ui", "operations", "link", "director", "demo", "config", "errors", "text"},
     "oneshot": {"link", "director", "config", "errors", "text"},  # cli's commands without a screen: never ui
-    "ui": {"operations", "link", "director", "config", "errors", "text"},
-    "operations": {"link", "director", "config", "errors", "text"},
-    "link": {"director", "config", "errors", "text"},
+    "ui": {"operations", "link", "director", "config", "errors", "text", "times"},
+    "operations": {"link", "director", "config", "errors", "text", "times"},
+    "link": {"director", "config", "errors", "text", "times"},
     "demo": {"director", "config", "errors", "text"},
     "director": {"errors", "text"},
     "config": {"errors", "text"},
     "errors": set(),
     "text": set(),
+    "times": set(),
     "": set(),
 }
 # Library -> the modules (or whole rooms) that may import it.

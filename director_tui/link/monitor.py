@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import enum
 import sys
-import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
@@ -16,9 +14,11 @@ from director_tui.director.changes import Change, Subject, backend_changes, ring
 from director_tui.director.model import RingView, Snapshot, taking_part
 from director_tui.errors import DirectorTuiError, LinkError
 from director_tui.link.history import History
+from director_tui.times import SYSTEM_TIMES, Times
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from director_tui.director.model import Backend, RingSettings
     from director_tui.link.ring import Answer, Ring
@@ -102,10 +102,12 @@ class Monitor:
     """Reads a ring again and again, and hands every reading to ``publish``.
 
     ``history`` holds the user counts of the last ten minutes; it is kept up to date before a reading is published.
+    ``times`` is what readings are stamped with; how long to wait between them always goes by the event loop.
     """
 
-    def __init__(self, ring: Ring, publish: Callable[[Reading], None]) -> None:
+    def __init__(self, ring: Ring, publish: Callable[[Reading], None], times: Times = SYSTEM_TIMES) -> None:
         self.history: Final = History()
+        self._times = times
         self._ring = ring
         self._publish = publish
         self._interval_s = ring.cluster.interval_s
@@ -115,7 +117,7 @@ class Monitor:
         self._home = _Home()
         self._settings_refused = False
         self._settings_wanted = True
-        self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=time.monotonic()))
+        self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=times.mono_s()))
 
     def read_now(self) -> None:
         """Take the next reading at once, of every director, and forget that earlier attempts failed."""
@@ -135,12 +137,13 @@ class Monitor:
             tasks.create_task(self._every(RING_BEAT_S, self._ask_now, self._ask_every_director), name="ring")
 
     async def _every(self, interval_s: float, now: asyncio.Event, read: Callable[[], Awaitable[None]]) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             now.clear()
-            began_s = time.monotonic()
+            began_s = loop.time()
             await read()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, interval_s - (time.monotonic() - began_s))):
+                async with asyncio.timeout(max(0.0, interval_s - (loop.time() - began_s))):
                     await now.wait()
 
     def _put(self, reading: Reading) -> None:
@@ -157,7 +160,7 @@ class Monitor:
         was_away = self._reading.link.status is not LinkStatus.LIVE
         switched = before is not None and before.director != answer.director
         ring = await self._ring_view_in_use() if switched else (before.ring if before is not None else None)
-        now_s, now = time.monotonic(), datetime.now(UTC)
+        now_s, now = self._times.mono_s(), self._times.utc()
         snapshot = Snapshot(answer.value, ring, answer.director, now, now_s, answer.elapsed_s * 1000)
         self.history.add(now_s, {backend.ip: backend.users for backend in snapshot.backends})
         changes = (*self._link_changes(answer.director, now), *_seen(before, snapshot, switched=switched))
@@ -180,14 +183,14 @@ class Monitor:
             view = (await self._ring.in_use.call(doveadm.ring_status())).value
         except DirectorTuiError:
             return None
-        self._ring_viewed_s = time.monotonic()
+        self._ring_viewed_s = self._times.mono_s()
         return view
 
     def _show_ring(self, view: RingView | None) -> None:
         snapshot = self._reading.snapshot
         if view is None or snapshot is None:
             return
-        changes = ring_changes(snapshot.ring, view, datetime.now(UTC)) if snapshot.ring is not None else ()
+        changes = ring_changes(snapshot.ring, view, self._times.utc()) if snapshot.ring is not None else ()
         if snapshot.ring is not None and view.connected != snapshot.ring.connected:
             self._ask_now.set()
         if view != snapshot.ring:
@@ -229,7 +232,7 @@ class Monitor:
 
     def _failed(self, failure: DirectorTuiError) -> Reading:
         last = self._reading.link
-        now_s = time.monotonic()
+        now_s = self._times.mono_s()
         status = LinkStatus.CONNECTING if self._reading.snapshot is None else LinkStatus.RECONNECTING
         retry_in_s = self._ring.retry_in_s
         state = LinkState(
@@ -240,7 +243,7 @@ class Monitor:
             None if retry_in_s is None else now_s + max(retry_in_s, self._interval_s),
         )
         changes = (
-            (Change(datetime.now(UTC), Subject.LINK, last.director, "live", "no director answers"),)
+            (Change(self._times.utc(), Subject.LINK, last.director, "live", "no director answers"),)
             if last.status is LinkStatus.LIVE
             else ()
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.app import App, SystemCommand
@@ -17,26 +19,33 @@ from director_tui.errors import DirectorTuiError, HostKeyUnknown, RingUnreadable
 from director_tui.link.host_keys import add_to_known_hosts
 from director_tui.link.monitor import Monitor
 from director_tui.text import clean_lines
+from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui import themes
-from director_tui.ui.commands import COMMANDS
+from director_tui.ui.commands import commands_of
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.help_screen import HelpScreen
+from director_tui.ui.live import LiveScreen, Present
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Iterable
 
     from textual.binding import BindingType
     from textual.screen import Screen
 
     from director_tui.config import ClusterConfig
-    from director_tui.link.history import History
+    from director_tui.director.changes import Change
     from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
     from director_tui.link.ring import Ring
 
-CLOSE_LIMIT_S = 3.0
+OpenRing = Callable[["ClusterConfig", "Ask | None"], Awaitable["Ring"]]
+"""Makes the ring of a cluster; asks a person by the second argument, or nobody."""
+
+CLOSE_LIMIT_S: Final = 3.0
 """How long quitting may wait for connections to close."""
+
+EVENTS_KEPT: Final = 500
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -47,8 +56,8 @@ INTERNAL_ERROR = 70
 class DirectorApp(App[None], inherit_bindings=False):
     """director-tui on a terminal.
 
-    ``open_ring`` is awaited after the first frame is painted; it gets the function that asks a person. ``theme`` is a
-    name; raises UsageError if there is none of that name.
+    ``open_ring`` is awaited after the first frame is painted; it gets the function that asks a person, None where
+    nobody may be asked. ``theme`` is a name; raises UsageError if there is none of that name.
     """
 
     TITLE = "director-tui"
@@ -61,14 +70,22 @@ class DirectorApp(App[None], inherit_bindings=False):
     ]
 
     def __init__(
-        self, cluster: ClusterConfig, open_ring: Callable[[Ask], Awaitable[Ring]], *, theme: str | None = None
+        self,
+        cluster: ClusterConfig,
+        open_ring: OpenRing,
+        *,
+        theme: str | None = None,
+        times: Times = SYSTEM_TIMES,
     ) -> None:
         super().__init__()
         self._cluster = cluster
         self._open_ring = open_ring
+        self._times = times
         self._ring: Ring | None = None
         self._monitor: Monitor | None = None
-        self._dashboard = Dashboard(cluster)
+        self._present: Present | None = None
+        self._events: deque[Change] = deque(maxlen=EVENTS_KEPT)
+        self._dashboard = Dashboard(cluster, times)
         self._declined: set[tuple[str, int, str]] = set()
         known = themes.built_in_themes()
         chosen = theme or themes.DEFAULT
@@ -94,17 +111,26 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     async def _read_ring(self) -> None:
         try:
-            self._ring = await self._open_ring(self.ask)
-            monitor = self._monitor = Monitor(self._ring, lambda reading: self._take(reading, monitor.history))
-            await monitor.run()
+            self._ring = await self._open_ring(self._cluster, self.ask)
+            self._monitor = Monitor(self._ring, self._take, self._times)
+            await self._monitor.run()
         except DirectorTuiError as error:
             self.exit(return_code=error.exit_status, message=_last_words(error, error.remedy))
         except Exception:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze its screen
             fault = "a fault of director-tui itself; please report this:"
             self.exit(return_code=INTERNAL_ERROR, message=_last_words(fault, traceback.format_exc()))
 
-    def _take(self, reading: Reading, history: History) -> None:
-        self._dashboard.show(reading, history)
+    def _take(self, reading: Reading) -> None:
+        if self._monitor is None:
+            return
+        if reading.changes:
+            self._events.extendleft(reading.changes)
+        before = self._present
+        events = before.events if before is not None and not reading.changes else tuple(self._events)
+        self._present = Present(reading, self._monitor.history, events)
+        for screen in self.screen_stack:
+            if isinstance(screen, LiveScreen):
+                screen.show(self._present)
         for failure in _failures(reading):
             if isinstance(failure, HostKeyUnknown):
                 self._offer_host_key(failure)
@@ -162,33 +188,31 @@ class DirectorApp(App[None], inherit_bindings=False):
         self.action_command_palette()
 
     def action_command_palette(self) -> None:
-        """Its commands are those of the dashboard, so it opens only there."""
-        if self.screen is self._dashboard:
+        """Its commands are those of a screen, so it opens on none of the dialogs."""
+        if isinstance(self.screen, LiveScreen):
             super().action_command_palette()
 
     def action_step_back(self) -> None:
-        """ctrl+q: what q does where no text is typed."""
+        """Back to where this screen was opened; from the dashboard there is only the end."""
         if self.screen is self._dashboard:
-            self.action_leave()
+            self.exit()
         else:
             self.screen.dismiss(None)
 
     def action_help(self) -> None:
         self.push_screen(HelpScreen())
 
-    def action_leave(self) -> None:
-        self.exit()
-
     def action_help_quit(self) -> None:
         """ctrl+c with nothing selected."""
         self.notify("q quits", markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """What the command palette offers: the table of commands, without those that only move the cursor."""
-        for command in COMMANDS:
-            if command.group != "Moving" and command.action != "app.palette":
-                run = partial(self._dashboard.run_action, command.action)
-                yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)
+        """What the command palette offers: the commands of the screen under it."""
+        if isinstance(screen, LiveScreen):
+            for command in commands_of(*screen.GROUPS, "Program"):
+                if command.action != "app.palette":
+                    run = partial(screen.run_action, command.action)
+                    yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)
 
     async def on_unmount(self) -> None:
         for number in ENDING_SIGNALS:

@@ -1,6 +1,6 @@
-"""Every command of the dashboard, once: its keys, its footer label, its line of help, and whether it changes the ring.
+"""Every command, once: its keys, its footer label, its line of help, and whether it changes the ring.
 
-Bindings, footer, command palette and help page are all made from this table.
+Bindings, footer, command palette and help page are all made from this table. A group is what a screen has as a whole.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
     Command("app.help", ("question_mark",), "help", "This page", "Program", rank=100),
-    Command("app.leave", ("q", "ctrl+q"), "quit", "Go back; on the dashboard, quit", "Program", rank=80),
+    Command("app.step_back", ("q", "ctrl+q"), "quit", "Go back; on the dashboard, quit", "Program", rank=80),
     Command("app.suspend_process", ("ctrl+z",), "suspend", "Put the program in the background; fg returns", "Program"),
 )
 
@@ -81,6 +81,10 @@ def bindings(*groups: str) -> list[BindingType]:
     """Textual bindings for the commands of these groups."""
     return [
         Binding(",".join(command.keys), command.action, command.label, show=False, priority=command.priority)
-        for command in COMMANDS
-        if command.group in groups
+        for command in commands_of(*groups)
     ]
+
+
+def commands_of(*groups: str) -> tuple[Command, ...]:
+    """The commands of these groups, in the order of the groups."""
+    return tuple(command for group in groups for command in COMMANDS if command.group == group)

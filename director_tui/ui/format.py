@@ -28,6 +28,19 @@ ATTENTION: Final = "attention"
 DANGER: Final = "danger"
 ACCENT: Final = "accent"
 
+Part = tuple[str, str]
+"""A text and its style, made of theme variables."""
+
+STYLES: Final = {
+    PLAIN: "$dt-text",
+    MUTED: "$dt-muted",
+    FINE: "$dt-fine",
+    ATTENTION: "$dt-attention",
+    DANGER: "$dt-danger bold",
+    ACCENT: "$dt-accent",
+}
+"""The style of each meaning outside a table."""
+
 NAME_WIDTH: Final = 24
 TAG_WIDTH: Final = 20
 """The longest names and tags that are shown whole."""

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from director_tui.director.model import Snapshot
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
-
-Part = tuple[str, str]
-"""A text and its style, made of theme variables."""
+    from director_tui.ui.format import Part
 
 GAP: Final[tuple[Part, ...]] = (("   ", ""),)
 SPACE: Final[tuple[Part, ...]] = ((" ", ""),)

@@ -185,8 +185,8 @@ def cluster(ring: FakeRing, **changes: Any) -> ClusterConfig:
 def make_app(ring: FakeRing, *, theme: str | None = None, **changes: Any) -> DirectorApp:
     config = cluster(ring, **changes)
 
-    async def open_ring(ask: Ask) -> Ring:
-        return Ring(config, cast("Any", ring))
+    async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
+        return Ring(cluster, cast("Any", ring))
 
     return DirectorApp(config, open_ring, theme=theme)
 

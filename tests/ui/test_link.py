@@ -285,7 +285,7 @@ async def test_a_configuration_error_while_opening_has_its_exit_status(capsys: p
     ring = FakeRing(directors=("ops@dir1",))
     app = make_app(ring)
 
-    async def open_ring(ask: object) -> link_ring.Ring:
+    async def open_ring(cluster: object, ask: object) -> link_ring.Ring:
         raise UsageError("dir[1]: that is no host", "write [another]")
 
     app._open_ring = open_ring

@@ -1,0 +1,39 @@
+"""The footer: the commands of a screen that there is room for."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from director_tui.ui.commands import commands_of
+
+GAP = 3
+
+
+class KeyBar(Static):
+    """Keys and what they do, the most wanted where it is narrow; clicking one does it."""
+
+    def __init__(self, *groups: str) -> None:
+        """``groups`` are those of the screen that it stands on, in the order in which they are shown."""
+        super().__init__()
+        self._commands = commands_of(*groups)
+
+    def render(self) -> Content:
+        ranked = sorted((one for one in self._commands if one.rank), key=lambda one: -one.rank)
+        room = max(0, self.size.width)
+        chosen = []
+        for command in ranked:
+            width = len(command.first_key) + 1 + len(command.label)
+            if width > room:
+                break
+            chosen.append(command)
+            room -= width + GAP
+        parts: list[Content] = []
+        for command in sorted(chosen, key=self._commands.index):
+            key = Content.styled(command.first_key, f"$dt-accent @click={_qualified(command.action)}()")
+            parts.append(Content.assemble(key, " ", (command.label, "$dt-muted")))
+        return Content(" " * GAP).join(parts)
+
+
+def _qualified(action: str) -> str:
+    return action if "." in action else f"screen.{action}"

@@ -1,0 +1,120 @@
+"""What all screens of one ring have in common: they follow its readings, and say on top how old what they show is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.screen import Screen
+
+from director_tui.link.monitor import stale_after_s
+from director_tui.ui.header import status_line
+from director_tui.ui.key_bar import KeyBar
+from director_tui.ui.lines import Lines, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from textual.app import ComposeResult
+    from textual.events import Resize
+    from textual.widget import Widget
+
+    from director_tui.config import ClusterConfig
+    from director_tui.director.changes import Change
+    from director_tui.link.history import History
+    from director_tui.link.monitor import Reading
+    from director_tui.times import Times
+
+TICK_S: Final = 0.5
+"""How often ages and the clock are looked at, apart from the readings."""
+SHORT_LINES: Final = 30
+LOW_LINES: Final = 14
+TINY_LINES: Final = 8
+"""Below so many lines of screen: two events, then none, then nothing but the state, the table and the keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """All that is known of a ring now. ``events`` are the changes seen since the start, the newest first."""
+
+    reading: Reading
+    history: History
+    events: Sequence[Change] = ()
+
+
+class LiveScreen(Screen[None]):
+    """A screen of one ring: the state of link and ring on top, the keys at the bottom, a body of its own between.
+
+    A subclass names its ``GROUPS`` of commands, makes its :meth:`body`, and says in :meth:`show_present` what a reading
+    changes there. ``present`` is None until the first reading.
+    """
+
+    GROUPS: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, cluster: ClusterConfig, times: Times, present: Present | None = None) -> None:
+        super().__init__()
+        self.cluster: Final = cluster
+        self.times: Final = times
+        self.present = present
+        # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
+        self._status = Lines()
+
+    def compose(self) -> ComposeResult:
+        yield self._status
+        yield from self.head()
+        yield Rule(id="header-rule")
+        yield from self.body()
+        yield Rule(id="key-rule")
+        yield KeyBar(*self.GROUPS, "Program")
+
+    def head(self) -> Iterable[Widget]:
+        """More lines of the header."""
+        return ()
+
+    def body(self) -> Iterable[Widget]:
+        """What stands between header and footer."""
+        raise NotImplementedError
+
+    def show_present(self, present: Present) -> None:
+        """Draw what is new; called for each reading, changed or not, and when the screen has another size."""
+
+    def show_stale(self, stale: bool) -> None:
+        """The data has become too old to be believed, or is fresh again; called at every tick."""
+
+    def show(self, present: Present) -> None:
+        """Take in a reading."""
+        self.present = present
+        if not self.is_mounted:
+            return
+        with self.app.batch_update():
+            self.show_present(present)
+            self.tick()
+
+    def on_mount(self) -> None:
+        if self.present is not None:
+            self.show_present(self.present)
+        self.tick()
+        self.set_interval(TICK_S, self.tick)
+
+    def tick(self) -> None:
+        """Whatever changes by the clock alone: ages, and with them what may be believed."""
+        now_s = self.times.mono_s()
+        reading = self.present.reading if self.present is not None else None
+        stale = False
+        if reading is not None and reading.snapshot is not None:
+            stale = now_s - reading.snapshot.taken_mono_s > stale_after_s(self.cluster.interval_s)
+        self.show_stale(stale)
+        self._status.show([status_line(self.cluster, reading, now_s, self.times.utc(), self.line_width)])
+
+    @property
+    def line_width(self) -> int:
+        """Cells of a header line."""
+        return max(10, self.size.width - 2)
+
+    def on_resize(self, event: Resize) -> None:
+        self.set_class(event.size.height < SHORT_LINES, "-short")
+        self.set_class(event.size.height < LOW_LINES, "-low")
+        self.set_class(event.size.height < TINY_LINES, "-tiny")
+        if self.present is not None:
+            self.show_present(self.present)
+        self.tick()
