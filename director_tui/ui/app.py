@@ -199,8 +199,15 @@ class DirectorApp(App[None], inherit_bindings=False):
         else:
             self.screen.dismiss(None)
 
+    def _open_view(self, view: LiveScreen) -> None:
+        """Show a view in front of the dashboard, in the place of any other: q always leads back to the dashboard."""
+        while self.screen is not self._dashboard:
+            self.pop_screen()
+        self.push_screen(view)
+
     def action_help(self) -> None:
-        self.push_screen(HelpScreen())
+        groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()
+        self.push_screen(HelpScreen(groups))
 
     def action_help_quit(self) -> None:
         """ctrl+c with nothing selected."""

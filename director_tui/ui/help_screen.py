@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,9 +10,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from director_tui.ui.commands import COMMANDS
+from director_tui.ui.commands import COMMANDS, commands_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
 
 _COLUMNS = """\
@@ -37,9 +38,14 @@ class HelpScreen(Screen[None]):
         Binding("k", "scroll('up')", show=False),
     ]
 
+    def __init__(self, groups: Sequence[str] = ()) -> None:
+        """``groups`` are the commands of the screen from which help was asked for; they come first."""
+        super().__init__()
+        self._groups = groups
+
     def compose(self) -> ComposeResult:
         with VerticalScroll():
-            yield Static(help_text())
+            yield Static(help_text(self._groups))
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
@@ -49,14 +55,13 @@ class HelpScreen(Screen[None]):
         page.scroll_relative(y=1 if direction == "down" else -1, animate=False)
 
 
-def help_text() -> Content:
-    """All of the help page."""
+def help_text(first: Sequence[str] = ()) -> Content:
+    """All of the help page, the groups named ``first`` in front of the others."""
     width = max(len(command.key_text) for command in COMMANDS)
     parts: list[Content | str | tuple[str, str]] = [("director-tui", "$dt-accent bold"), "    q or esc goes back\n"]
-    by_group = sorted(COMMANDS, key=lambda command: [one.group for one in COMMANDS].index(command.group))
-    for group, commands in groupby(by_group, key=lambda command: command.group):
+    for group in dict.fromkeys([*first, *(command.group for command in COMMANDS)]):
         parts.append((f"\n{group}\n", "bold"))
-        for command in commands:
+        for command in commands_of(group):
             parts.append((f"  {command.key_text:<{width}}", "$dt-accent"))
             parts.append(f"   {command.help}\n")
     parts.append(("\nColumns\n", "bold"))
