@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from director_tui.director.model import Backend, RingView
+
+
+EVENTS_KEPT: Final = 500
+"""How many changes a log keeps."""
+
+FLIP_BACK_WITHIN: Final = timedelta(seconds=120)
+"""A state that becomes the old one again within this did so by itself: monitors look every 10 s (dovemon) to 30 s
+(poolmon), and dovemon wants several looks before it acts."""
 
 
 class Subject(enum.Enum):
@@ -35,6 +45,7 @@ class Change:
 
     ``of`` is the IP of a backend, the address of a director, or an SSH destination, as ``subject`` says. ``before`` and
     ``after`` are values as doveadm prints them; empty for what was not there before, or is not any more.
+    ``undone_after`` is set by a :class:`ChangeLog` on a state that went back to what it was soon after it was changed.
     """
 
     at: datetime
@@ -42,6 +53,34 @@ class Change:
     of: str
     before: str
     after: str
+    undone_after: timedelta | None = None
+
+
+class ChangeLog:
+    """The last changes, in the order in which they were seen."""
+
+    def __init__(self) -> None:
+        self._newest_first: deque[Change] = deque(maxlen=EVENTS_KEPT)
+        self.newest_first: tuple[Change, ...] = ()
+
+    def add(self, changes: Iterable[Change]) -> None:
+        """Take in what is new. A state that has flipped back is marked: whoever changed it may be fighting a monitor,
+        which sets backends up and down by itself (dovemon, poolmon)."""
+        for change in changes:
+            self._newest_first.appendleft(replace(change, undone_after=self._undone_after(change)))
+        self.newest_first = tuple(self._newest_first)
+
+    def _undone_after(self, change: Change) -> timedelta | None:
+        if change.subject is not Subject.STATE:
+            return None
+        last = next(
+            (one for one in self._newest_first if one.subject is Subject.STATE and one.of == change.of),
+            None,
+        )
+        if last is None or last.before != change.after:
+            return None
+        passed = change.at - last.at
+        return passed if timedelta() <= passed <= FLIP_BACK_WITHIN else None
 
 
 def backend_changes(before: Iterable[Backend], after: Iterable[Backend], at: datetime) -> tuple[Change, ...]:

@@ -12,13 +12,14 @@ import string
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from math import gcd
 from typing import TYPE_CHECKING, Final
 
-from director_tui.director.model import ip_order
+from director_tui.director.mail_servers import CONFIGURED_VHOSTS
+from director_tui.director.model import State, ip_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,6 +119,27 @@ def predicted_moves(before: HashRing, after: HashRing) -> tuple[Move, ...]:
             parts[old, new] = parts.get((old, new), 0.0) + share
     moves = (Move(old, new, share) for (old, new), share in parts.items())
     return tuple(sorted(moves, key=lambda move: (-move.share, move.before or "", move.after or "")))
+
+
+def heirs(backends: Iterable[Backend], ip: str, *, consistent: bool = True) -> dict[str | None, float]:
+    """Where the users of one backend would go if it were to keep none: the fraction of them for each heir, the largest
+    first; None stands for no backend at all.
+
+    As users spread evenly over the hash space, these are the fractions of the backend's arcs that each heir inherits.
+    One that isn't usable has no arcs any more; its users are taken to be there by those it had, with the vhost count
+    that it keeps while down, or else the one that every configured backend starts with. Raises ValueError if there is
+    no backend with this IP.
+    """
+    listed = list({backend.ip: backend for backend in reversed(list(backends))}.values())
+    own = next((backend for backend in listed if backend.ip == ip), None)
+    if own is None:
+        raise ValueError(f"there is no backend {ip}")
+    others = [backend for backend in listed if backend.tag == own.tag and backend is not own]
+    serving = replace(own, state=State.UP, vhosts=own.vhosts or CONFIGURED_VHOSTS)
+    before, after = (HashRing(members, consistent=consistent) for members in ([*others, serving], others))
+    leaving = {move.after: move.share for move in predicted_moves(before, after) if move.before == ip}
+    whole = sum(leaving.values())
+    return {heir: share / whole for heir, share in leaving.items()} if whole else {None: 1.0}
 
 
 def rings_by_tag(backends: Iterable[Backend], *, consistent: bool = True) -> dict[str, HashRing]:

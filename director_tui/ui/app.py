@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import traceback
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -15,6 +14,7 @@ from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 
+from director_tui.director.changes import ChangeLog
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, RingUnreadable, UsageError
 from director_tui.link.host_keys import add_to_known_hosts
 from director_tui.link.monitor import Monitor
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from director_tui.config import ClusterConfig
-    from director_tui.director.changes import Change
     from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
     from director_tui.link.ring import Ring
@@ -45,7 +44,6 @@ OpenRing = Callable[["ClusterConfig", "Ask | None"], Awaitable["Ring"]]
 CLOSE_LIMIT_S: Final = 3.0
 """How long quitting may wait for connections to close."""
 
-EVENTS_KEPT: Final = 500
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -84,7 +82,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._ring: Ring | None = None
         self._monitor: Monitor | None = None
         self._present: Present | None = None
-        self._events: deque[Change] = deque(maxlen=EVENTS_KEPT)
+        self._change_log = ChangeLog()
         self._dashboard = Dashboard(cluster, times)
         self._declined: set[tuple[str, int, str]] = set()
         known = themes.built_in_themes()
@@ -124,10 +122,8 @@ class DirectorApp(App[None], inherit_bindings=False):
         if self._monitor is None:
             return
         if reading.changes:
-            self._events.extendleft(reading.changes)
-        before = self._present
-        events = before.events if before is not None and not reading.changes else tuple(self._events)
-        self._present = Present(reading, self._monitor.history, events)
+            self._change_log.add(reading.changes)
+        self._present = Present(reading, self._monitor.history, self._change_log.newest_first)
         for screen in self.screen_stack:
             if isinstance(screen, LiveScreen):
                 screen.show(self._present)

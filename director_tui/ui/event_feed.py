@@ -36,10 +36,15 @@ class EventFeed(Static):
             self.refresh()
 
     def render(self) -> Content:
-        lines = [self._line(change) for change in self._changes[: max(1, self.size.height)]]
+        room = max(1, self.size.height)
+        lines: list[Content] = []
+        for change in self._changes[:room]:
+            lines.append(self._line(change))
+            if change.undone_after is not None:
+                lines.append(Content.styled(f"          {format.undone(change)}", "$dt-attention"))
         if not lines:
             return Content.styled("nothing has changed since the start", "$dt-muted")
-        return Content("\n").join(lines)
+        return Content("\n").join(lines[:room])
 
     def _line(self, change: Change) -> Content:
         # On a narrow screen the name would push what changed over the edge.

@@ -172,5 +172,13 @@ def change(one: Change, names: Mapping[str, str]) -> list[Piece]:
             return [Piece(f"{one.of}  "), Piece(one.after, ATTENTION if bad else FINE)]
 
 
+def undone(change: Change) -> str:
+    """What a state that flipped back by itself may mean, and what to do."""
+    after = span(change.undone_after.total_seconds()) if change.undone_after is not None else ""
+    other = "down" if change.after == "up" else "up"
+    advice = " Use vhost count 0 for maintenance" if change.after == "up" else ""
+    return f"set {change.after} again {after} after the {other}: a monitor (dovemon, poolmon)?{advice}"
+
+
 def _tag(tag: str) -> str:
     return shortened(tag, TAG_WIDTH) or "none"

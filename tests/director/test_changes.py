@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from director_tui.director.changes import Change, Subject, backend_changes, ring_changes
+from director_tui.director.changes import (
+    EVENTS_KEPT,
+    Change,
+    ChangeLog,
+    Subject,
+    backend_changes,
+    ring_changes,
+)
 from director_tui.director.model import Backend, DirectorPeer, RingView, State
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -57,3 +64,39 @@ def test_a_ring_that_stops_being_synced() -> None:
     (change,) = ring_changes(RING, syncing, AT)
     assert (change.before, change.after) == ("synced", "not synced")
     assert not change.subject.is_of_ring
+
+
+def state_change(second: float, after: str, ip: str = "10.0.0.1") -> Change:
+    before = "up" if after == "down" else "down"
+    return Change(AT + timedelta(seconds=second), Subject.STATE, ip, before, after)
+
+
+def undone(*changes: Change) -> list[float | None]:
+    """The seconds after which each change undid the one before, in the order of the changes."""
+    log = ChangeLog()
+    for change in changes:
+        log.add([change])
+    return [one.undone_after.total_seconds() if one.undone_after else None for one in reversed(log.newest_first)]
+
+
+def test_a_state_that_flips_back_soon_is_marked_and_nothing_else_is() -> None:
+    assert undone(state_change(0, "down"), state_change(28, "up"), state_change(40, "down")) == [None, 28.0, 12.0]
+    assert undone(state_change(0, "down"), state_change(121, "up")) == [None, None]
+    assert undone(state_change(0, "down"), state_change(28, "up", "10.0.0.2")) == [None, None]
+    assert undone(state_change(0, "down"), state_change(5, "down")) == [None, None]
+    vhosts = [Change(AT, Subject.VHOSTS, "10.0.0.1", "100", "0"), Change(AT, Subject.VHOSTS, "10.0.0.1", "0", "100")]
+    assert undone(*vhosts) == [None, None]
+
+
+def test_a_flip_back_is_found_past_other_changes() -> None:
+    between = Change(AT + timedelta(seconds=3), Subject.VHOSTS, "10.0.0.1", "100", "0")
+    assert undone(state_change(0, "down"), between, state_change(28, "up")) == [None, None, 28.0]
+
+
+def test_the_log_gives_the_newest_first_and_forgets_the_oldest() -> None:
+    log = ChangeLog()
+    log.add([state_change(1, "down"), state_change(2, "up", "10.0.0.2")])
+    log.add([state_change(3, "down", "10.0.0.3")])
+    assert [change.of for change in log.newest_first] == ["10.0.0.3", "10.0.0.2", "10.0.0.1"]
+    log.add(state_change(number, "down", str(number)) for number in range(EVENTS_KEPT))
+    assert [log.newest_first[0].of, log.newest_first[-1].of] == [str(EVENTS_KEPT - 1), "0"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import islice, pairwise
 from math import isclose
 from typing import Final
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from director_tui.director.hashring import (
     HASH_SPACE,
     HashRing,
+    heirs,
     predicted_moves,
     rings_by_tag,
     shares,
@@ -272,3 +274,39 @@ def test_moves_are_listed_largest_first() -> None:
 def test_rings_of_two_kinds_can_not_be_compared() -> None:
     with pytest.raises(ValueError, match="consistently"):
         predicted_moves(HashRing(THREE), HashRing(THREE, consistent=False))
+
+
+# --- who inherits the users of one backend --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+def test_heirs_of_a_backend_in_use_are_what_leaves_it(consistent: bool) -> None:
+    before, after = (HashRing(members, consistent=consistent) for members in (THREE, [backend(A), backend(C)]))
+    leaving = {move.after: move.share for move in predicted_moves(before, after) if move.before == B}
+    found = heirs(THREE, B, consistent=consistent)
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert found == pytest.approx({heir: share / sum(leaving.values()) for heir, share in leaving.items()})
+    assert list(found) == sorted(found, key=lambda heir: -found[heir])
+
+
+def test_heirs_of_a_backend_out_of_use_are_those_of_the_arcs_that_it_had() -> None:
+    whole = heirs(THREE, B)
+    assert heirs([backend(A), backend(B, 0), backend(C)], B) == whole
+    down = replace(backend(B), state=State.DOWN)
+    assert heirs([backend(A), down, backend(C)], B) == whole
+    assert heirs([backend(A), replace(down, vhosts=50), backend(C)], B) == heirs(
+        [backend(A), backend(B, 50), backend(C)], B
+    )
+
+
+def test_heirs_are_of_the_same_tag_and_there_may_be_none() -> None:
+    gold = replace(backend(C), tag="gold")
+    assert heirs([backend(A), backend(B), gold], B) == {A: 1.0}
+    assert heirs([backend(B), gold], B) == {None: 1.0}
+    assert heirs([backend(A, 0), backend(B, 0)], B) == {None: 1.0}
+    with pytest.raises(ValueError, match="no backend"):
+        heirs(THREE, "10.0.0.99")
+
+
+def test_an_ip_that_is_listed_twice_counts_as_its_first_row() -> None:
+    assert heirs([*THREE, backend(B, 7)], B) == heirs(THREE, B)
