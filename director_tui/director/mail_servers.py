@@ -71,21 +71,30 @@ def run_time_only(backends: Iterable[Backend], configured: MailServers) -> tuple
     Where the configuration has host names, a backend that is not listed by IP may be one of them and is not counted.
     """
     running = {backend.ip: backend for backend in backends}
-    differences: list[str] = []
-    for ip, backend in running.items():
-        tag = configured.ips.get(ip)
-        if tag is None:
-            if not configured.names:
-                differences.append(f"{ip} is not in director_mail_servers")
-            continue
-        if tag != backend.tag:
-            differences.append(f"{ip} has {_tag(backend.tag)}, in director_mail_servers {_tag(tag)}")
-        if backend.vhosts != CONFIGURED_VHOSTS:
-            differences.append(f"{ip} has vhost count {backend.vhosts}, a restart gives it {CONFIGURED_VHOSTS}")
-        if backend.state is State.DOWN:
-            differences.append(f"{ip} is down, a restart brings it up")
+    differences = [f"{ip} {what}" for ip, backend in running.items() for what in lost_by_restart(backend, configured)]
     differences.extend(f"{ip} is in director_mail_servers only" for ip in configured.ips if ip not in running)
     return tuple(differences)
+
+
+def lost_by_restart(backend: Backend, configured: MailServers) -> tuple[str, ...]:
+    """What is different about one backend, each as the rest of a sentence that begins with its IP."""
+    tag = configured.ips.get(backend.ip)
+    if tag is None:
+        return () if configured.names else ("is not in director_mail_servers",)
+    differences = []
+    if tag != backend.tag:
+        differences.append(f"has {_tag(backend.tag)}, in director_mail_servers {_tag(tag)}")
+    if backend.vhosts != CONFIGURED_VHOSTS:
+        differences.append(f"has vhost count {backend.vhosts}, a restart gives it {CONFIGURED_VHOSTS}")
+    if backend.state is State.DOWN:
+        differences.append("is down, a restart brings it up")
+    return tuple(differences)
+
+
+def entries_with(value: str, ip: str) -> tuple[str, ...]:
+    """The entries of ``director_mail_servers`` in which an IP stands, by itself or in a range, as they are written."""
+    entries = filter(None, value.split(" "))
+    return tuple(entry for entry in entries if ip in (_addresses(entry.partition("@")[0]) or ()))
 
 
 def _tag(tag: str) -> str:

@@ -23,14 +23,17 @@ from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui import themes
 from director_tui.ui.commands import commands_of
 from director_tui.ui.dashboard import Dashboard
+from director_tui.ui.details import DetailsScreen
 from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.help_screen import HelpScreen
 from director_tui.ui.live import LiveScreen, Present
+from director_tui.ui.palette import GoToBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from textual.binding import BindingType
+    from textual.command import Provider
     from textual.screen import Screen
 
     from director_tui.config import ClusterConfig
@@ -61,6 +64,7 @@ class DirectorApp(App[None], inherit_bindings=False):
     TITLE = "director-tui"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = App.COMMANDS | {GoToBackend}
     BINDINGS: ClassVar[list[BindingType]] = [
         # Priority reaches it through dialogs, too, which keep every other key of the program away.
         Binding("ctrl+q", "step_back", show=False, priority=True),
@@ -197,9 +201,19 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def _open_view(self, view: LiveScreen) -> None:
         """Show a view in front of the dashboard, in the place of any other: q always leads back to the dashboard."""
+        self._back_to_dashboard()
+        self.push_screen(view)
+
+    def _back_to_dashboard(self) -> None:
         while self.screen is not self._dashboard:
             self.pop_screen()
-        self.push_screen(view)
+
+    def on_live_screen_backend_wanted(self, event: LiveScreen.BackendWanted) -> None:
+        self._back_to_dashboard()
+        self._dashboard.go_to(event.ip)
+
+    def on_dashboard_details_wanted(self, event: Dashboard.DetailsWanted) -> None:
+        self._open_view(DetailsScreen(self._cluster, self._times, self._present, event.ip))
 
     def action_help(self) -> None:
         groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()
@@ -212,7 +226,7 @@ class DirectorApp(App[None], inherit_bindings=False):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers: the commands of the screen under it."""
         if isinstance(screen, LiveScreen):
-            for command in commands_of(*screen.GROUPS, "Program"):
+            for command in commands_of(*screen.GROUPS):
                 if command.action != "app.palette":
                     run = partial(screen.run_action, command.action)
                     yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)

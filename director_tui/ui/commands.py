@@ -59,6 +59,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("cursor_bottom", ("end",), "bottom", "Last backend", "Moving"),
     Command("page_down", ("pagedown",), "page down", "A page on", "Moving"),
     Command("page_up", ("pageup",), "page up", "A page back", "Moving"),
+    Command("scroll_page(1)", ("j", "down"), "down", "Scroll down, where there is no table", "Scrolling"),
+    Command("scroll_page(-1)", ("k", "up"), "up", "Scroll up", "Scrolling"),
+    Command("details", ("enter",), "details", "Everything about the backend under the cursor", rank=65),
     Command(
         *("filter", ("slash",), "filter", "Show only backends with a text in IP, name, tag or condition"),
         rank=70,
@@ -68,12 +71,15 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("sort_reverse", ("S",), "reverse", "Turn the order round", rank=20),
     Command("mark", ("space",), "mark", "Mark or unmark the backend under the cursor", rank=50),
     Command("mark_all", ("asterisk",), "mark all", "Mark every backend shown", rank=10),
+    Command("copy", ("y",), "copy", "Copy the IP under the cursor, or those that are marked"),
     Command("clear", ("escape",), "clear", "Drop the filter; without one, drop the marks"),
+    Command("copy", ("y",), "copy IP", "Copy the IP to the clipboard", "Details", rank=50),
     Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
     Command("app.help", ("question_mark",), "help", "This page", "Program", rank=100),
-    Command("app.step_back", ("q", "ctrl+q"), "quit", "Go back; on the dashboard, quit", "Program", rank=80),
     Command("app.suspend_process", ("ctrl+z",), "suspend", "Put the program in the background; fg returns", "Program"),
+    Command("app.step_back", ("q", "escape", "ctrl+q"), "back", "Back to the dashboard", "Back", rank=90),
+    Command("app.step_back", ("q", "ctrl+q"), "quit", "Quit, on the dashboard", "Quit", rank=80),
 )
 
 

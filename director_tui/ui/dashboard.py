@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Input
 
 from director_tui.errors import RingUnreadable
@@ -16,7 +17,7 @@ from director_tui.ui.commands import bindings
 from director_tui.ui.event_feed import EventFeed
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import totals_line, warning_lines
-from director_tui.ui.lines import Lines, Message, Rule
+from director_tui.ui.lines import Lines, Remark, Rule
 from director_tui.ui.live import LiveScreen
 
 if TYPE_CHECKING:
@@ -62,14 +63,21 @@ def _failure_lines(failure: DirectorTuiError) -> list[Part]:
 class Dashboard(LiveScreen):
     """One ring, live."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("Backends", "Views")
-    BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS, "Program")
+    GROUPS: ClassVar[tuple[str, ...]] = ("Backends", "Views", "Program", "Quit")
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
+
+    class DetailsWanted(Message):
+        """Somebody wants to see everything about this backend."""
+
+        def __init__(self, ip: str) -> None:
+            super().__init__()
+            self.ip = ip
 
     def __init__(self, cluster: ClusterConfig, times: Times) -> None:
         super().__init__(cluster, times)
         self._drawn: Snapshot | None = None
         self._totals = Lines()
-        self._message = Message()
+        self._message = Remark()
         self._grid = Grid[BackendRow](COLUMNS, key=lambda row: row.backend.ip, matches=matches)
         self._filter_line = FilterLine()
         self._feed_rule = Rule(id="feed-rule")
@@ -136,6 +144,15 @@ class Dashboard(LiveScreen):
             lines.extend(warning_lines(present.reading, self.line_width))
         self._totals.show(lines)
 
+    def go_to(self, ip: str) -> None:
+        """Put the cursor on this backend; a filter that hides it is dropped."""
+        if ip not in {row.backend.ip for row in self._grid.rows}:
+            self._filter_line.value = ""
+            self._grid.set_filter("")
+            self._say_filter()
+        self._grid.move_cursor(ip)
+        self._grid.focus()
+
     # Commands
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -172,6 +189,20 @@ class Dashboard(LiveScreen):
     def action_sort_reverse(self) -> None:
         column, reverse = self._grid.sorted_by
         self._grid.sort_by(column, reverse=not reverse)
+
+    def action_details(self) -> None:
+        if self._grid.cursor_key is None:
+            self.notify("the cursor stands on no backend", markup=False)
+        else:
+            self.post_message(self.DetailsWanted(self._grid.cursor_key))
+
+    def action_copy(self) -> None:
+        ips = [row.backend.ip for row in self._grid.rows if row.backend.ip in self._grid.marks]
+        if not ips and self._grid.cursor_key is not None:
+            ips = [self._grid.cursor_key]
+        if ips:
+            self.app.copy_to_clipboard(" ".join(ips))
+            self.notify(f"copied {ips[0]}" if len(ips) == 1 else f"copied {len(ips)} IPs", markup=False)
 
     def action_mark(self) -> None:
         self._grid.toggle_mark()

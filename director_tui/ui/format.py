@@ -38,6 +38,8 @@ STYLES: Final = {
     ATTENTION: "$dt-attention",
     DANGER: "$dt-danger bold",
     ACCENT: "$dt-accent",
+    "bar": "$dt-bar",
+    "tick": "$dt-tick",
 }
 """The style of each meaning outside a table."""
 

@@ -28,7 +28,7 @@ class Lines(Static):
             self.update(Content("\n").join(lines), layout=other_height)
 
 
-class Message(Lines):
+class Remark(Lines):
     """What keeps the program from reading, and what to do about it; hidden while all is well."""
 
 

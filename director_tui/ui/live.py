@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual.message import Message
 from textual.screen import Screen
 
 from director_tui.link.monitor import stale_after_s
@@ -51,6 +52,13 @@ class LiveScreen(Screen[None]):
 
     GROUPS: ClassVar[tuple[str, ...]] = ()
 
+    class BackendWanted(Message):
+        """Somebody wants to go to this backend on the dashboard."""
+
+        def __init__(self, ip: str) -> None:
+            super().__init__()
+            self.ip = ip
+
     def __init__(self, cluster: ClusterConfig, times: Times, present: Present | None = None) -> None:
         super().__init__()
         self.cluster: Final = cluster
@@ -65,7 +73,7 @@ class LiveScreen(Screen[None]):
         yield Rule(id="header-rule")
         yield from self.body()
         yield Rule(id="key-rule")
-        yield KeyBar(*self.GROUPS, "Program")
+        yield KeyBar(*self.GROUPS)
 
     def head(self) -> Iterable[Widget]:
         """More lines of the header."""

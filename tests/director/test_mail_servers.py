@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from director_tui.director.mail_servers import MailServers, parse_mail_servers, run_time_only
+from director_tui.director.mail_servers import MailServers, entries_with, parse_mail_servers, run_time_only
 from director_tui.director.model import Backend, State
 
 
@@ -126,3 +126,18 @@ def test_one_backend_can_differ_in_several_ways() -> None:
 
 def test_a_backend_may_be_one_of_the_host_names() -> None:
     assert run_time_only([backend("10.0.0.9")], parse_mail_servers("mail.example.com")) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "ip", "entries"),
+    [
+        ("10.0.0.1-10.0.0.4  10.0.0.7@gold", "10.0.0.3", ("10.0.0.1-10.0.0.4",)),
+        ("10.0.0.1-10.0.0.4 10.0.0.7@gold", "10.0.0.7", ("10.0.0.7@gold",)),
+        ("10.0.0.1-10.0.0.4 10.0.0.3@x", "10.0.0.3", ("10.0.0.1-10.0.0.4", "10.0.0.3@x")),
+        ("[2001:DB8::1]@b mail.example.com", "2001:db8::1", ("[2001:DB8::1]@b",)),
+        ("10.0.0.1,10.0.0.2 mail.example.com", "10.0.0.2", ()),
+        ("", "10.0.0.2", ()),
+    ],
+)
+def test_the_entries_in_which_an_ip_stands(value: str, ip: str, entries: tuple[str, ...]) -> None:
+    assert entries_with(value, ip) == entries

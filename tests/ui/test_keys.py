@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from director_tui.ui.commands import COMMANDS
+from director_tui.ui.commands import COMMANDS, commands_of
+from director_tui.ui.dashboard import Dashboard
 from tests.ui.fakes import ROWS, FakeRing, Row, Screen, dashboard
 
 
@@ -244,7 +245,7 @@ async def test_the_help_page_scrolls() -> None:
 async def test_the_palette_lists_and_runs_commands(key: str) -> None:
     async with dashboard(size=(120, 60)) as screen:
         await screen.press(key)
-        offered = [one for one in COMMANDS if one.group != "Moving" and one.action != "app.palette"]
+        offered = [one for one in commands_of(*Dashboard.GROUPS) if one.action != "app.palette"]
         await screen.until(*(one.help for one in offered))
         assert "Theme" not in screen, "Textual's own commands are not this program's"
         await screen.press(*"mark all")

@@ -1,0 +1,231 @@
+"""One backend: its users over time against its share, where they would go, and where it stands in the configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from director_tui.director.hashring import heirs
+from director_tui.director.mail_servers import entries_with, lost_by_restart, parse_mail_servers
+from director_tui.link.history import SLOT_S, SPAN_S
+from director_tui.text import clean
+from director_tui.ui import format
+from director_tui.ui.backends_table import backend_rows
+from director_tui.ui.chart import chart
+from director_tui.ui.commands import bindings
+from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES, Piece, shortened
+from director_tui.ui.live import LiveScreen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from textual.binding import BindingType
+    from textual.widget import Widget
+
+    from director_tui.config import ClusterConfig
+    from director_tui.director.changes import Change
+    from director_tui.director.model import Backend, RingSettings, Snapshot
+    from director_tui.link.history import History
+    from director_tui.times import Times
+    from director_tui.ui.backends_table import BackendRow
+    from director_tui.ui.live import Present
+
+TITLE_WIDTH: Final = 15
+CHART_LINES: Final = (8, 5, 3)
+"""Lines of the chart on screens that are not short, short, and low."""
+CHANGES_SHOWN: Final = 8
+HEIRS_SHOWN: Final = 12
+
+Line = list[Piece]
+
+
+class DetailsScreen(LiveScreen):
+    """Everything that is known of one backend, live."""
+
+    GROUPS: ClassVar[tuple[str, ...]] = ("Details", "Views", "Program", "Back")
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS, "Scrolling")
+
+    def __init__(self, cluster: ClusterConfig, times: Times, present: Present | None, ip: str) -> None:
+        super().__init__(cluster, times, present)
+        self._ip = ip
+        self._last: BackendRow | None = None
+        self._text = Static()
+        self._page = VerticalScroll(self._text)
+
+    def body(self) -> Iterable[Widget]:
+        yield self._page
+
+    def on_mount(self) -> None:
+        self._page.focus()
+
+    def show_present(self, present: Present) -> None:
+        lines = self._lines(present)
+        width = max(10, self.size.width - 3)
+        self._text.update(Content("\n").join(_content(line, width) for line in lines))
+
+    def show_stale(self, stale: bool) -> None:
+        self._page.set_class(stale, "-stale")
+
+    def _lines(self, present: Present) -> list[Line]:
+        snapshot, settings = present.reading.snapshot, present.reading.settings
+        row = self._row(snapshot, present.history, settings) if snapshot is not None else None
+        if snapshot is None or row is None:
+            gone = [Piece(self._ip, ACCENT), Piece("   is not there any more", DANGER)]
+            return [gone, [], *_changes(self._ip, present.events)]
+        consistent = settings.consistent_hashing if settings is not None else True
+        return [
+            _title(row),
+            [],
+            *_numbers(row),
+            [],
+            *self._chart(row),
+            [],
+            *_leaving(row, snapshot, self.cluster.names, self.cluster.capacity, consistent=consistent),
+            [],
+            *_configuration(row.backend, settings),
+            [],
+            *_changes(self._ip, present.events),
+        ]
+
+    def _row(self, snapshot: Snapshot, history: History, settings: RingSettings | None) -> BackendRow | None:
+        consistent = settings.consistent_hashing if settings is not None else True
+        rows = backend_rows(snapshot, history, self.cluster.names, self.times.utc(), consistent=consistent)
+        return next((row for row in rows if row.backend.ip == self._ip), None)
+
+    def _chart(self, row: BackendRow) -> list[Line]:
+        height = CHART_LINES[self.has_class("-short") + self.has_class("-low")]
+        width = max(10, self.size.width - 4 - TITLE_WIDTH)
+        drawn = chart(row.history.users(row.backend.ip), row.expected, width, height, int(SPAN_S // SLOT_S))
+        return _titled("last 10 min", [*drawn, [Piece("╌ what its share would give it", MUTED)]])
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self._ip)
+        self.notify(f"copied {self._ip}", markup=False)
+
+    def action_scroll_page(self, lines: int) -> None:
+        self._page.scroll_relative(y=lines, animate=False)
+
+
+def _title(row: BackendRow) -> Line:
+    word, extra = format.condition(row.backend, row.now, row.per_min)
+    pieces = [Piece(row.backend.ip, ACCENT)]
+    if row.name:
+        pieces += [Piece("  "), Piece(shortened(row.name, NAME_WIDTH))]
+    if row.backend.tag:
+        pieces += [Piece("  tag ", MUTED), Piece(shortened(row.backend.tag, format.TAG_WIDTH))]
+    pieces += [Piece("   "), word]
+    return [*pieces, Piece(" "), extra] if extra.text else pieces
+
+
+def _numbers(row: BackendRow) -> list[Line]:
+    backend = row.backend
+    since = backend.state_changed
+    changed = f"{format.span((row.now - since).total_seconds())} ago" if since is not None else "never"
+    rate = format.rate(row.per_min)
+    users = [Piece(format.count(backend.users))]
+    if rate.text:
+        users += [Piece("   "), Piece(f"{rate.text}/min", rate.meaning or PLAIN)]
+    return [
+        *_titled("users", [users]),
+        *_titled("share", [_against_share(row)]),
+        *_titled("vhost count", [[Piece(format.count(backend.vhosts), PLAIN if backend.vhosts else ATTENTION)]]),
+        *_titled("state", [[Piece(backend.state.value), Piece(f"   changed {changed}", MUTED)]]),
+    ]
+
+
+def _against_share(row: BackendRow) -> Line:
+    """Whether it has what its share says. Users stay where they are when shares change, so it need not."""
+    if not row.backend.usable:
+        return [Piece("takes no new users", ATTENTION)]
+    of = f"of tag {shortened(row.backend.tag, format.TAG_WIDTH)}" if row.backend.tag else "of the untagged users"
+    line = [
+        Piece(f"{row.share * 100:.1f} %"),
+        Piece(f" {of}", MUTED),
+        Piece(f"   ≈ {format.count(round(row.expected))}"),
+    ]
+    more = row.backend.users - round(row.expected)
+    if more:
+        line.append(Piece(f"   it has {format.count(abs(more))} {'more' if more > 0 else 'fewer'}", MUTED))
+    return line
+
+
+def _leaving(
+    row: BackendRow, snapshot: Snapshot, names: Mapping[str, str], capacity: int | None, *, consistent: bool
+) -> list[Line]:
+    backend = row.backend
+    parts = heirs(snapshot.backends, backend.ip, consistent=consistent)
+    lines: list[Line] = []
+    if backend.usable:
+        lines += _titled(
+            "on flush", [[Piece("only users whose hash leads elsewhere by now; not known without counting")]]
+        )
+        lines += _titled("if taken out", [[Piece("vhost count 0, then flush: about", MUTED)]])
+    elif not backend.users:
+        return _titled("on flush", [[Piece("nobody is left to move")]])
+    else:
+        lines += _titled("on flush", [[Piece("all of its users move: about", MUTED)]])
+    if None in parts:
+        tag = f"tag {shortened(backend.tag, format.TAG_WIDTH)}" if backend.tag else "the untagged users"
+        nobody = f"no other usable backend for {tag}: its users lose their sessions, and new logins fail"
+        return [*lines, *_titled("", [[Piece(nobody, DANGER)]])]
+    after = {ip: (snapshot.backend(ip), round(part * backend.users)) for ip, part in parts.items() if ip is not None}
+    shown = [(one, gain) for one, gain in after.values() if one is not None][:HEIRS_SHOWN]
+    widths = [max(len(one.ip) for one, _ in shown), max(len(names.get(one.ip, "")) for one, _ in shown)]
+    number = max(len(format.count(one.users + gain)) for one, gain in shown)
+    for one, gain in shown:
+        full = capacity is not None and one.users + gain > capacity
+        lines += _titled(
+            "",
+            [
+                [
+                    Piece(f"→ {one.ip:<{widths[0]}}  "),
+                    Piece(f"{shortened(names.get(one.ip, ''), NAME_WIDTH):<{min(widths[1], NAME_WIDTH)}}  ", MUTED),
+                    Piece(f"{format.count(one.users):>{number}} → {format.count(one.users + gain):>{number}}"),
+                    Piece(f"   ≈ +{format.count(gain)}", MUTED),
+                    Piece(f"   beyond {format.count(capacity or 0)}" if full else "", DANGER),
+                ]
+            ],
+        )
+    if len(after) > len(shown):
+        lines += _titled("", [[Piece(f"and {len(after) - len(shown)} more", MUTED)]])
+    return lines
+
+
+def _configuration(backend: Backend, settings: RingSettings | None) -> list[Line]:
+    if settings is None or settings.mail_servers is None:
+        return _titled("configuration", [[Piece("not known: director_mail_servers couldn't be read", MUTED)]])
+    found = entries_with(settings.mail_servers, backend.ip)
+    lost = lost_by_restart(backend, parse_mail_servers(settings.mail_servers))
+    lines: list[Line] = []
+    if found:
+        lines.append([Piece(f"in director_mail_servers: {', '.join(found)}")])
+    elif not lost:
+        lines.append([Piece("not in director_mail_servers by its IP; it may be one of the host names", MUTED)])
+    lines.extend([Piece(what, ATTENTION)] for what in lost)
+    if not lost and found:
+        lines.append([Piece("a restart of the whole ring would change nothing", FINE)])
+    return _titled("configuration", lines)
+
+
+def _changes(ip: str, events: Sequence[Change]) -> list[Line]:
+    lines: list[Line] = []
+    for change in [one for one in events if one.subject.is_of_ring and one.of == ip][:CHANGES_SHOWN]:
+        what = format.change(change, {})[1:]
+        lines.append([Piece(f"{change.at:%H:%M:%S}  ", MUTED), *what, Piece("   outside this program", MUTED)])
+        if change.undone_after is not None:
+            lines.append([Piece(f"          {format.undone(change)}", ATTENTION)])
+    return _titled("changes", lines or [[Piece("none since the start", MUTED)]])
+
+
+def _titled(title: str, lines: Sequence[Line]) -> list[Line]:
+    """Lines beside a title, which stands in front of the first."""
+    return [[Piece(f"{'' if number else title:<{TITLE_WIDTH}}", MUTED), *line] for number, line in enumerate(lines)]
+
+
+def _content(line: Line, width: int) -> Content:
+    return Content.assemble(*((clean(piece.text), STYLES[piece.meaning]) for piece in line)).truncate(
+        width, ellipsis=True
+    )

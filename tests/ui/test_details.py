@@ -1,0 +1,179 @@
+"""The details of one backend, and how one gets there and away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from director_tui.ui.chart import chart
+from tests.ui.fakes import FakeRing, Row, dashboard
+
+if TYPE_CHECKING:
+    from tests.ui.fakes import Screen
+
+LOOK_ALIKE = [Row(f"10.1.0.{number}", 1000) for number in range(1, 4)]
+
+
+async def test_enter_opens_the_backend_under_the_cursor_and_q_and_esc_lead_back() -> None:
+    async with dashboard() as screen:
+        for key in ("q", "escape", "ctrl+q"):
+            await screen.press("j", "enter")
+            await screen.until("changed", "vhost count")
+            assert "q back" in screen
+            assert "q quit" not in screen
+            await screen.press(key)
+            await screen.until("q quit", gone=("vhost count",))
+        assert screen.at_cursor() == "10.1.0.4"
+
+
+async def test_a_serving_backend() -> None:
+    async with dashboard() as screen:
+        await screen.press("enter")
+        await screen.until("10.1.0.1  mail-01   serving", "28,764")
+        assert "it has" in screen.line("of the untagged users")
+        assert "only users whose hash leads elsewhere" in screen.line("on flush")
+        # The only other usable backend without a tag receives everybody.
+        assert "27,020 → 55,784   ≈ +28,764" in screen.line("→ 10.1.0.2")
+        assert "in director_mail_servers: 10.1.0.1-10.1.0.4" in screen.line("configuration")
+        assert "would change nothing" in screen
+        assert "none since the start" in screen.line("changes")
+
+
+async def test_one_that_is_out_of_use_says_so() -> None:
+    async with dashboard() as screen:
+        await screen.press("j", "j", "enter")
+        await screen.until("10.1.0.3   ◌ draining", "takes no new users")
+        assert "all of its users move" in screen.line("on flush")
+        gains = [int(screen.line(f"→ 10.1.0.{n}").rpartition("+")[2].replace(",", "")) for n in (1, 2)]
+        assert sum(gains) == pytest.approx(9120, abs=1)
+        assert "has vhost count 0, a restart gives it 100" in screen
+
+
+async def test_the_last_usable_one_of_its_tag() -> None:
+    async with dashboard() as screen:
+        await screen.press("j", "j", "j", "j", "enter")
+        await screen.until("10.1.0.7  gold-01  tag gold   serving", "no other usable backend for tag gold")
+
+
+async def test_it_follows_the_ring() -> None:
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        await screen.press("enter")
+        await screen.until("28,764", "state          up")
+        ring.set("10.1.0.1", users=100, vhosts=50, state=b"down", changed=b"2026-08-29 19:05:00")
+        await screen.until("▼ DOWN", "state          down", "vhosts 100 → 50", "up → DOWN", "has vhost count 50")
+        ring.set("10.1.0.1", users=0)
+        await screen.until("nobody is left to move")
+        ring.remove("10.1.0.1")
+        await screen.until("is not there any more", "removed")
+
+
+async def test_beyond_the_capacity() -> None:
+    async with dashboard(capacity=50_000) as screen:
+        await screen.press("enter")
+        await screen.until("beyond 50,000")
+
+
+async def test_settings_that_are_not_known() -> None:
+    async with dashboard(FakeRing(mail_servers=b"mail.example.com")) as screen:
+        await screen.press("enter")
+        await screen.until("it may be one of the host names")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12), (20, 5)])
+async def test_nothing_breaks_on_small_screens(size: tuple[int, int]) -> None:
+    async with dashboard(size=size) as screen:
+        await screen.press("enter")
+        await screen.until("10.1.0.1")
+        await screen.press("j", "j", "k")
+        assert all(len(line) <= size[0] for line in screen.lines)
+
+
+async def test_it_scrolls_by_letters() -> None:
+    async with dashboard(size=(80, 20)) as screen:
+        await screen.press("enter")
+        await screen.until("vhost count")
+        assert "configuration" not in screen
+        await screen.press(*["j"] * 30)
+        await screen.until("changes")
+        await screen.press(*["k"] * 30)
+        await screen.until("10.1.0.1  mail-01")
+
+
+# Copying, and going to a backend by the palette.
+
+
+def copied(screen: Screen) -> str:
+    return screen.app.clipboard
+
+
+async def test_copy_takes_the_cursor_the_marks_or_the_details() -> None:
+    async with dashboard() as screen:
+        await screen.press("j", "y")
+        assert copied(screen) == "10.1.0.2"
+        await screen.until("copied 10.1.0.2")
+        await screen.press("space", "j", "space", "y")
+        assert copied(screen) == "10.1.0.2 10.1.0.3"
+        await screen.until("copied 2 IPs")
+        await screen.press("escape", "k", "k", "enter")
+        await screen.until("vhost count")
+        await screen.press("y")
+        assert copied(screen) == "10.1.0.1"
+
+
+@pytest.mark.parametrize("typed", ["0.7", "gold-01"])
+async def test_the_palette_goes_to_a_backend_by_ip_and_name(typed: str) -> None:
+    async with dashboard() as screen:
+        await screen.press("slash", *"mail", "enter")
+        assert "10.1.0.7" not in screen
+        await screen.press("colon")
+        await screen.until("Search for commands")
+        await screen.press(*typed)
+        await screen.until("go to backend 10.1.0.7  gold-01")
+        await screen.press("enter")
+        await screen.wait(lambda: screen.at_cursor() == "10.1.0.7", "the cursor on 10.1.0.7")
+        assert "filter" not in screen.text.partition("vhosts")[2].partition("/ filter")[0]
+
+
+async def test_a_name_is_no_markup_in_the_palette() -> None:
+    async with dashboard(names={"10.1.0.7": "[/gold] [@click=app.quit]x[/]"}) as screen:
+        await screen.press("colon")
+        await screen.until("Search for commands")
+        await screen.press(*"0.7")
+        await screen.until("[/gold] [@click=app.quit]x[/]")
+
+
+# The chart.
+
+
+def drawn(values: list[int | None], expected: float | None = None, width: int = 12, height: int = 4) -> list[str]:
+    return ["".join(piece.text for piece in line) for line in chart(values, expected, width, height, 6)]
+
+
+def test_a_chart_has_its_newest_value_at_the_right_edge() -> None:
+    assert drawn([0, 32]) == ["32 │     █", "   │     █", "16 │     █", " 0 │    ▁█"]
+
+
+def test_gaps_stay_gaps() -> None:
+    assert drawn([8, None, 8], height=1) == ["8 │   ▄ ▄"]
+
+
+def test_the_share_is_a_dashed_line_behind_the_columns() -> None:
+    lines = drawn([10, 20, 30], expected=10.0)
+    assert lines[-1] == "10 │╌╌╌▁██"
+    assert "╌" not in "".join(lines[:-1])
+
+
+def test_noise_is_no_mountain() -> None:
+    assert len({line[5:] for line in drawn([100_000, 100_003, 99_998, 100_001], width=16)[2:]}) == 1
+
+
+def test_a_wide_chart_repeats_and_a_narrow_one_thins() -> None:
+    assert drawn([1, 2, 3, 4, 5, 6], width=16, height=1)[0].count("█") == 2
+    assert len(drawn([1, 2, 3, 4, 5, 6], width=6, height=1)[0]) == 6
+
+
+@pytest.mark.parametrize(("values", "width", "height"), [([], 20, 4), ([None, None], 20, 4), ([1], 3, 4), ([1], 9, 0)])
+def test_no_chart_without_values_or_room(values: list[int | None], width: int, height: int) -> None:
+    assert drawn(values, width=width, height=height) == []
