@@ -11,10 +11,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
 
-.PHONY: help demo test check lock clean
+.PHONY: help demo test check screenshots lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.runtime-ready ## the dashboard on the practice ring; ARGS='--users 5000' passes options
 	@$(BIN)/director-tui demo $(ARGS)
@@ -27,6 +27,9 @@ check: $(VENV)/.dev-ready ## lint, types and who may import whom
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+screenshots: $(VENV)/.dev-ready ## remake the pictures of the README; look at them before you commit them
+	$(BIN)/python -m screenshots
 
 lock: ## remake requirements/*.txt; UPGRADE=--upgrade moves to the newest versions
 	@$(call need-python)

@@ -30,6 +30,8 @@ GAP: Final = 2
 """Cells between two columns; one where there is no room for two."""
 GUTTER: Final = 3
 """Cells in front of the first column: cursor and mark."""
+MARGIN: Final = 1
+"""Cells behind the last column, where there is room."""
 _LAST: Final = 1_000_000
 
 
@@ -357,7 +359,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             if (too_much := excess()) > 0 and column.least:
                 least = self._width(column, column.least)
                 wanted[column.id] = max(min(least, wanted[column.id]), wanted[column.id] - too_much)
-        spare = max(0, -excess())
+        spare = max(0, -excess() - MARGIN)
         growing = [column for column in chosen if column.max_width]
         for number, column in enumerate(growing):
             extra = min(spare // (len(growing) - number), column.max_width - wanted[column.id])

@@ -1,0 +1,216 @@
+"""Makes every picture of the README from the practice ring: same seed, same clock, same pictures to the byte.
+
+``python -m screenshots [FOLDER]`` (``make screenshots``) writes them into this folder, or into another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.demo.ring import PracticeRing, backend_names
+from director_tui.director.model import State
+from director_tui.link.ring import Ring
+from director_tui.times import Times
+from director_tui.ui.app import DirectorApp
+from director_tui.ui.live import LiveScreen
+from director_tui.ui.themes import DEFAULT, built_in_themes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from textual.pilot import Pilot
+
+    from director_tui.link.questions import Ask
+
+START: Final = datetime(2026, 11, 23, 21, 44, 3, tzinfo=UTC)
+STEP_S: Final = 10
+STEPS: Final = 60
+BACKENDS: Final = 10
+USERS: Final = 143_000
+SEED: Final = 7
+PATIENCE_S: Final = 60.0
+"""Only a hang takes so long."""
+
+WIDE: Final = (120, 36)
+SMALL: Final = (80, 24)
+
+Play = Callable[["Stage"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the program needs of the reply of a command."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    elapsed_s: float = 0.014
+
+
+class Clock:
+    """A time that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self._passed_s = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self._passed_s += seconds
+
+    def mono_s(self) -> float:
+        return self._passed_s
+
+    def utc(self) -> datetime:
+        return START + timedelta(seconds=self._passed_s)
+
+
+class Directors:
+    """The practice ring without the network: connections whose commands it runs itself."""
+
+    def __init__(self, ring: PracticeRing) -> None:
+        self._ring = ring
+
+    async def connect(self, destination: str) -> Director:
+        return Director(self._ring, int(destination.removeprefix("dir")) - 1)
+
+    async def close(self) -> None:
+        pass
+
+
+class Director:
+    """A connection to one of them."""
+
+    lost = False
+    abandoned = 0
+
+    def __init__(self, ring: PracticeRing, number: int) -> None:
+        self._ring = ring
+        self._number = number
+
+    async def run(self, argv: Sequence[str], limit_s: float) -> Reply:
+        answer = self._ring.execute(self._number, [word for word in argv if word != "env" and "=" not in word])
+        return Reply(answer.status, answer.stdout, answer.stderr)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The running program, and what it is shown."""
+
+    app: DirectorApp
+    pilot: Pilot[None]
+    ring: PracticeRing
+    clock: Clock
+
+    async def read(self) -> None:
+        """Let the program take a reading, and wait until it is drawn."""
+        await self.pilot.press("r")
+        async with asyncio.timeout(PATIENCE_S):
+            while not self._is_read():
+                await self.pilot.pause(0.005)
+        await self.pilot.pause()
+
+    def _is_read(self) -> bool:
+        screen = self.app.screen
+        reading = screen.present.reading if isinstance(screen, LiveScreen) and screen.present is not None else None
+        if reading is None or reading.snapshot is None:
+            return False
+        whole = reading.snapshot.ring is not None and reading.settings is not None and len(reading.views) > 0
+        return whole and reading.snapshot.taken_at == self.clock.utc()
+
+    async def pass_ten_minutes(self) -> None:
+        """A quiet evening, in which somebody drains one backend, and a monitor takes another out."""
+        await self.read()
+        for step in range(STEPS):
+            self.clock.advance(STEP_S)
+            self.ring.advance(STEP_S)
+            if step == STEPS - 26:
+                self.ring.set_vhosts("10.1.0.3", 0)
+            if step == STEPS - 7:
+                self.ring.set_state("10.1.0.5", State.DOWN)
+            await self.read()
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    def picture(self) -> str:
+        return self.app.export_screenshot(title="director-tui")
+
+
+@asynccontextmanager
+async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
+    """The program on the practice ring, ten minutes after its start."""
+    ring, clock = PracticeRing(backends=BACKENDS, users=USERS, seed=SEED, start=START), Clock()
+    cluster = ClusterConfig(
+        "mail-eu",
+        tuple(DirectorConfig(f"dir{number}") for number in range(1, len(ring.directors) + 1)),
+        interval_s=3600.0,  # readings are taken when it is time in the story
+        environment="production",
+        names=backend_names(BACKENDS),
+    )
+
+    async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
+        return Ring(cluster, cast("Any", Directors(ring)))
+
+    app = DirectorApp(cluster, open_ring, times=Times(clock.mono_s, clock.utc))
+    async with app.run_test(size=size) as pilot:
+        shown = Stage(app, pilot, ring, clock)
+        await shown.pass_ten_minutes()
+        yield shown
+
+
+async def _dashboard(shown: Stage) -> None:
+    await shown.press("j", "space", "j")
+
+
+async def _details(shown: Stage) -> None:
+    await shown.press("enter")
+
+
+def _in_theme(name: str) -> Play:
+    async def play(shown: Stage) -> None:
+        shown.app.theme = name
+        await shown.pilot.pause()
+
+    return play
+
+
+STORIES: Final[dict[tuple[int, int], dict[str, Play]]] = {
+    WIDE: {
+        "dashboard": _dashboard,
+        **{f"theme-{name}": _in_theme(name) for name in built_in_themes() if name != DEFAULT},
+        "details": _details,
+    },
+    SMALL: {"dashboard-80x24": _dashboard},
+}
+"""The pictures by the size of the screen; each goes on where the one before it left the program."""
+
+
+async def pictures(size: tuple[int, int]) -> AsyncGenerator[tuple[str, str]]:
+    """The name and the SVG of every picture of this size."""
+    async with stage(size) as shown:
+        for name, play in STORIES[size].items():
+            await play(shown)
+            yield name, shown.picture()
+            shown.app.theme = DEFAULT
+
+
+async def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    for size in STORIES:
+        async for name, picture in pictures(size):
+            (folder / f"{name}.svg").write_text(picture, "utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
