@@ -42,6 +42,9 @@ on standard error; the second more is there to hear that."""
 LIST_LIMIT_S: Final = 60.0
 """How long the calls may take whose output grows with the number of users or sessions."""
 
+LONGEST_ARGUMENT: Final = 1024
+"""Characters of a name or a tag. A director itself closes the conversation at a line of more bytes than this."""
+
 
 class Tool(enum.Enum):
     """The program on the director, whose words the configuration sets (``sudo -n doveadm``)."""
@@ -164,6 +167,8 @@ def check_argument(text: str, kind: str) -> str:
     """Refuse what must not reach a director's line protocol. Raises ValueError; returns ``text`` unchanged."""
     if not text:
         raise ValueError(f"the {kind} is empty")
+    if len(text) > LONGEST_ARGUMENT:
+        raise ValueError(f"the {kind} is longer than {LONGEST_ARGUMENT:,} characters")
     for character in text:
         code = ord(character)
         if code < 0x20 or 0x7F <= code < 0xA0:

@@ -1,0 +1,163 @@
+"""Where a user is, and the sessions that pass through the directors: what is asked for on demand, not polled."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director import doveadm
+from director_tui.errors import DirectorTuiError, LinkError
+from director_tui.link.monitor import foreign
+from director_tui.text import clean
+from director_tui.times import SYSTEM_TIMES, Times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from director_tui.director.doveadm import Call
+    from director_tui.director.model import Backend, Placement, ProxySession
+    from director_tui.link.monitor import DirectorView
+    from director_tui.link.ring import DirectorLink, Ring
+
+ATTEMPTS: Final = 3
+"""How often a user is looked up again when another director took over in the middle of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUser:
+    """Where a user is and would be, all of it from one director.
+
+    ``placements`` has one for each tag, or only the one that was asked for; ``backends`` are all of the ring.
+    ``left_out`` says of each tag that could not be asked for why not. The times are ours, from before the first answer.
+    """
+
+    user: str
+    hash: int
+    placements: tuple[Placement, ...]
+    backends: tuple[Backend, ...]
+    director: str
+    taken_at: datetime
+    taken_mono_s: float
+    left_out: tuple[str, ...] = ()
+
+
+async def find_user(ring: Ring, user: str, tag: str | None = None, times: Times = SYSTEM_TIMES) -> FoundUser:
+    """Look a user up on the director in use, in every tag or only in ``tag``. It costs one call and two for each tag.
+
+    The hash comes from that director's own setting. Raises ValueError, before anything is sent, if the name or the tag
+    can't be sent to a director; RingUnreadable if no director answers; LinkError if they took turns all the time.
+    """
+    hash_call = doveadm.user_hash(user)
+    if tag is not None:
+        doveadm.placement(0, tag)
+    for attempts_left in reversed(range(ATTEMPTS)):
+        taken_at, taken_mono_s = times.utc(), times.mono_s()
+        hashed, listed = await asyncio.gather(ring.on_one(hash_call), ring.on_one(doveadm.status()))
+        backends = listed.value
+        tags = (tag,) if tag is not None else tuple(dict.fromkeys(one.tag for one in backends)) or ("",)
+        calls, left_out = _placement_calls(hashed.value, tags)
+        # Side by side as far as the connection lets them: a ring may have many tags.
+        answers = await asyncio.gather(*(ring.on_one(call) for call in calls))
+        placements = tuple(answer.value for answer in answers)
+        if {hashed.director, *(answer.director for answer in answers)} != {listed.director}:
+            continue
+        # A backend that is added in the middle of it is not in the list yet.
+        if attempts_left and not {one.current for one in placements} <= {None, *(one.ip for one in backends)}:
+            continue
+        return FoundUser(user, hashed.value, placements, backends, listed.director, taken_at, taken_mono_s, left_out)
+    raise LinkError(f"{ring.cluster.name}: the directors took turns while the user was looked up", "try again")
+
+
+def _placement_calls(hash_: int, tags: Sequence[str]) -> tuple[list[Call[Placement]], tuple[str, ...]]:
+    calls, left_out = [], []
+    for tag in tags:
+        try:
+            calls.append(doveadm.placement(hash_, tag))
+        except ValueError as error:
+            left_out.append(clean(str(error)))
+    return calls, tuple(left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The sessions that pass through the directors now; LMTP deliveries are not among them.
+
+    ``by_director`` has those of each director that answered, ``failures`` why another one did not, and ``waiting``
+    which have not answered yet: as long as there is one of either, no session seen does not mean none there. The
+    times are ours, from before the first answer.
+    """
+
+    by_director: Mapping[str, tuple[ProxySession, ...]]
+    failures: Mapping[str, DirectorTuiError]
+    waiting: tuple[str, ...]
+    taken_at: datetime
+    taken_mono_s: float
+
+    @property
+    def all(self) -> tuple[ProxySession, ...]:
+        """Those of all directors that answered."""
+        return tuple(one for sessions in self.by_director.values() for one in sessions)
+
+    def per_backend(self) -> dict[str, int]:
+        """How many sessions each backend has, by IP; a backend without any is not there."""
+        counts: dict[str, int] = {}
+        for session in self.all:
+            counts[session.ip] = counts.get(session.ip, 0) + 1
+        return counts
+
+
+async def sessions(
+    ring: Ring,
+    views: Sequence[DirectorView] = (),
+    publish: Callable[[Sessions], None] | None = None,
+    times: Times = SYSTEM_TIMES,
+) -> Sessions:
+    """Ask every director side by side for the sessions that pass through it; a failure is a value.
+
+    One that hangs takes a minute, so what is known is handed to ``publish`` after each answer. By what ``views`` say,
+    directors of another ring are left out, and one that is configured twice is asked once.
+    """
+    links = _each_once(ring.links, views)
+    known = Sessions({}, {}, tuple(link.name for link in links), times.utc(), times.mono_s())
+
+    async def ask(link: DirectorLink) -> None:
+        nonlocal known
+        try:
+            answer = (await link.call(doveadm.proxy_list())).value
+        except DirectorTuiError as error:
+            known = replace(known, failures={**known.failures, link.name: error})
+        else:
+            known = replace(known, by_director={**known.by_director, link.name: answer})
+        known = replace(known, waiting=tuple(name for name in known.waiting if name != link.name))
+        if publish is not None:
+            publish(known)
+
+    await asyncio.gather(*map(ask, links))
+    return known
+
+
+def unreached(views: Sequence[DirectorView]) -> int:
+    """How many members of the ring have no SSH destination here, as far as its directors have said who they are.
+
+    Whatever is asked of every configured director says nothing of those.
+    """
+    ours = [view for view in views if view.director not in foreign(tuple(views))]
+    members = {member for view in ours if view.ring is not None for member in view.ring.members}
+    silent = sum(view.identity is None for view in ours)
+    return max(0, len(members - {view.identity for view in ours}) - silent)
+
+
+def _each_once(links: Sequence[DirectorLink], views: Sequence[DirectorView]) -> list[DirectorLink]:
+    others = foreign(tuple(views))
+    identities = {view.director: view.identity for view in views}
+    seen = set()
+    chosen = []
+    for link in links:
+        identity = identities.get(link.name)
+        if link.name in others or (identity is not None and identity in seen):
+            continue
+        seen.add(identity)
+        chosen.append(link)
+    return chosen
