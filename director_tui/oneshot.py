@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.director.hashring import shares
+from director_tui.director.whereabouts import whereabouts
 from director_tui.errors import DirectorTuiError, UsageError
 from director_tui.link.checkup import Verdict, examine
+from director_tui.link.users import find_user
 from director_tui.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from director_tui.director.model import Backend, Placement, RingView
+    from director_tui.director.model import Backend, Placement, RingSettings, RingView
     from director_tui.link.ring import Ring
 
 REACHED_BUT_WRONG: Final = 1
@@ -32,7 +34,9 @@ async def status(ring: Ring, *, as_json: bool) -> int:
     if ring_answer.director != answer.director:
         answer = await ring.on_one(doveadm.status())  # both from one director
     taken_at, view = datetime.now(UTC), ring_answer.value
-    share = shares(answer.value, consistent=await _consistent_hashing(ring))
+    settings = await _settings(ring)
+    # Where they can't be read it is as in all of 2.3.
+    share = shares(answer.value, consistent=settings is None or settings.consistent_hashing)
     if as_json:
         _print_json(
             {
@@ -78,32 +82,22 @@ async def status(ring: Ring, *, as_json: bool) -> int:
 async def lookup(ring: Ring, user: str, tag: str | None, *, as_json: bool) -> int:
     """Print where a user is and would be, in one tag or in every one. Raises RingUnreadable, UsageError."""
     try:
-        hash_call = doveadm.user_hash(user)
-        if tag:
-            doveadm.check_argument(tag, "tag")
+        found = await find_user(ring, user, tag)
     except ValueError as error:
         raise UsageError(clean(str(error))) from None
-    hash_ = (await ring.on_one(hash_call)).value
-    if tag is None:
-        backends = (await ring.on_one(doveadm.status())).value
-        tags = list(dict.fromkeys(one.tag for one in backends)) or [""]
-    else:
-        tags = [tag]
-    placements = []
-    for one in tags:
-        try:
-            call = doveadm.placement(hash_, one)
-        except ValueError as error:
-            if tag is not None:
-                raise UsageError(clean(str(error))) from None
-            sys.stderr.write(f"director-tui: left out: {clean(str(error))}\n")
-        else:
-            placements.append((await ring.on_one(call)).value)
+    for why in found.left_out:
+        sys.stderr.write(f"director-tui: left out: {why}\n")
     if as_json:
-        _print_json({"user": user, "hash": hash_, "placements": [_json_placement(one) for one in placements]})
+        placements = [_json_placement(one) for one in found.placements]
+        _print_json({"user": user, "hash": found.hash, "placements": placements})
         return 0
+    settings = await _settings(ring)
+    expire_s = settings.user_expire_s if settings is not None else None
     _print(f"user  {clean(user)}")
-    _print(f"hash  {hash_}")
+    _print(f"hash  {found.hash}")
+    _print()
+    for said in whereabouts(found.placements, found.backends, names=ring.cluster.names, user_expire_s=expire_s):
+        _print(said.sentence)
     _print()
     _print_table(
         ("tag", "current", "expires", "hashed", "initial config"),
@@ -113,7 +107,7 @@ async def lookup(ring: Ring, user: str, tag: str | None, *, as_json: bool) -> in
                 *(one.expires.strftime("%Y-%m-%d %H:%M:%S UTC") if one.expires else "-",),
                 *(one.hashed or "-", one.initial_config or "-"),
             )
-            for one in placements
+            for one in found.placements
         ],
     )
     return 0
@@ -134,12 +128,12 @@ async def check(ring: Ring) -> int:
     return REACHED_BUT_WRONG if worst is Verdict.FAIL else 0
 
 
-async def _consistent_hashing(ring: Ring) -> bool:
-    """Whether users are placed by consistent hashing; so it is where the settings can't be read, as in all of 2.3."""
+async def _settings(ring: Ring) -> RingSettings | None:
+    """The settings of the director in use; None where they can't be read, which is no reason to fail."""
     try:
-        return (await ring.in_use.call(doveadm.settings())).value.consistent_hashing
+        return (await ring.in_use.call(doveadm.settings())).value
     except DirectorTuiError:
-        return True
+        return None
 
 
 def _json_directors(view: RingView) -> list[dict[str, object]]:

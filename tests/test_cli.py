@@ -216,7 +216,8 @@ def test_lookup_as_text(ready: Program) -> None:
     lines = fine(ready.configured("lookup", "some one")).splitlines()
     assert lines[0] == "user  some one"
     assert lines[1].startswith("hash  ")
-    assert [line.split()[0] for line in lines[3:]] == ["tag", "(none)", "gold"]
+    assert lines[3].startswith("not assigned in any tag; the next login goes to 127.0.1.")
+    assert [line.split()[0] for line in lines[5:]] == ["tag", "(none)", "gold"]
 
 
 def test_check_says_each_step_of_each_director(ready: Program, real_sshds: list[Sshd]) -> None:
