@@ -139,6 +139,12 @@ class Stage:
                 self.ring.set_state("10.1.0.5", State.DOWN)
             await self.read()
 
+    async def until(self, text: str) -> None:
+        """Wait until this stands on the screen."""
+        async with asyncio.timeout(PATIENCE_S):
+            while all(text not in strip.text for strip in self.app.screen._compositor.render_strips()):
+                await self.pilot.pause(0.005)
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
@@ -175,6 +181,7 @@ async def _dashboard(shown: Stage) -> None:
 
 async def _details(shown: Stage) -> None:
     await shown.press("enter")
+    await shown.until("through 3 directors")
 
 
 def _in_theme(name: str) -> Play:

@@ -18,6 +18,7 @@ from director_tui.director.changes import ChangeLog
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, RingUnreadable, UsageError
 from director_tui.link.host_keys import add_to_known_hosts
 from director_tui.link.monitor import Monitor
+from director_tui.link.users import Sessions, sessions
 from director_tui.text import clean_lines
 from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui import themes
@@ -183,6 +184,14 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def action_read_now(self) -> None:
         self.read_now()
+        if isinstance(self.screen, LiveScreen):
+            self.screen.read_again()
+
+    def _ask_sessions(self, publish: Callable[[Sessions], None]) -> None:
+        """By the app, not by the screen that wants to know: what has begun goes on when that is closed."""
+        if self._ring is not None:
+            views = self._present.reading.views if self._present is not None else ()
+            self.run_worker(sessions(self._ring, views, publish, self._times), name="sessions")
 
     def action_palette(self) -> None:
         self.action_command_palette()
@@ -213,7 +222,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._dashboard.go_to(event.ip)
 
     def on_dashboard_details_wanted(self, event: Dashboard.DetailsWanted) -> None:
-        self._open_view(DetailsScreen(self._cluster, self._times, self._present, event.ip))
+        self._open_view(DetailsScreen(self._cluster, self._times, self._present, event.ip, self._ask_sessions))
 
     def action_help(self) -> None:
         groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()

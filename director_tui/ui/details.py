@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.containers import VerticalScroll
@@ -11,6 +13,7 @@ from textual.widgets import Static
 from director_tui.director.hashring import heirs
 from director_tui.director.mail_servers import entries_with, lost_by_restart, parse_mail_servers
 from director_tui.link.history import SLOT_S, SPAN_S
+from director_tui.link.users import unreached
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.backends_table import backend_rows
@@ -29,8 +32,10 @@ if TYPE_CHECKING:
     from director_tui.director.changes import Change
     from director_tui.director.model import Backend, RingSettings, Snapshot
     from director_tui.link.history import History
+    from director_tui.link.users import Sessions
     from director_tui.times import Times
     from director_tui.ui.backends_table import BackendRow
+    from director_tui.ui.format import Part
     from director_tui.ui.live import Present
 
 TITLE_WIDTH: Final = 15
@@ -41,6 +46,9 @@ HEIRS_SHOWN: Final = 12
 
 Line = list[Piece]
 
+AskSessions = Callable[[Callable[["Sessions"], None]], None]
+"""Asks every director for its sessions, and hands over what is known after each answer."""
+
 
 class DetailsScreen(LiveScreen):
     """Everything that is known of one backend, live."""
@@ -48,10 +56,14 @@ class DetailsScreen(LiveScreen):
     GROUPS: ClassVar[tuple[str, ...]] = ("Details", "Views", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS, "Scrolling")
 
-    def __init__(self, cluster: ClusterConfig, times: Times, present: Present | None, ip: str) -> None:
+    def __init__(
+        self, cluster: ClusterConfig, times: Times, present: Present | None, ip: str, ask_sessions: AskSessions
+    ) -> None:
+        """``ask_sessions`` begins to ask every director for its sessions: at the opening, and when a person reads."""
         super().__init__(cluster, times, present)
         self._ip = ip
-        self._last: BackendRow | None = None
+        self._ask_sessions = ask_sessions
+        self._sessions: Sessions | None = None
         self._text = Static()
         self._page = VerticalScroll(self._text)
 
@@ -60,6 +72,17 @@ class DetailsScreen(LiveScreen):
 
     def on_mount(self) -> None:
         self._page.focus()
+        self._ask_sessions(self._take_sessions)
+
+    def read_again(self) -> None:
+        # What a director has begun to list it lists to the end; asking twice at a time would only cost it more.
+        if self._sessions is None or not self._sessions.waiting:
+            self._ask_sessions(self._take_sessions)
+
+    def _take_sessions(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        if self.is_mounted and self.present is not None:
+            self.show_present(self.present)
 
     def show_present(self, present: Present) -> None:
         lines = self._lines(present)
@@ -83,6 +106,8 @@ class DetailsScreen(LiveScreen):
             [],
             *self._chart(row),
             [],
+            *self._sessions_now(present),
+            [],
             *_leaving(row, snapshot, self.cluster.names, self.cluster.capacity, consistent=consistent),
             [],
             *_configuration(row.backend, settings),
@@ -100,6 +125,25 @@ class DetailsScreen(LiveScreen):
         width = max(10, self.size.width - 4 - TITLE_WIDTH)
         drawn = chart(row.history.users(row.backend.ip), row.expected, width, height, int(SPAN_S // SLOT_S))
         return _titled("last 10 min", [*drawn, [Piece("╌ what its share would give it", MUTED)]])
+
+    def _sessions_now(self, present: Present) -> list[Line]:
+        known = self._sessions
+        if known is None:
+            return _titled("sessions now", [[Piece("asking every director", MUTED)]])
+        here = [session for session in known.all if session.ip == self._ip]
+        protocols = Counter(session.protocol for session in here)
+        age = format.span(self.times.mono_s() - known.taken_mono_s)
+        first = [Piece(format.count(len(here)), PLAIN if known.by_director else MUTED)]
+        first.append(Piece(f" through {format.plural(len(known.by_director), 'director')}", MUTED))
+        first += [Piece(f"   {name} {format.count(number)}") for name, number in sorted(protocols.items())]
+        lines = [[*first, Piece(f"   {age} ago, r asks again", MUTED)]]
+        if known.waiting:
+            lines.append([Piece(f"still asking {', '.join(known.waiting)}", ATTENTION)])
+        lines.extend([Piece(f"not counted: {failure}", ATTENTION)] for failure in known.failures.values())
+        if missing := unreached(present.reading.views):
+            unknown = f"not counted: {format.plural(missing, 'director')} without an SSH destination"
+            lines.append([Piece(unknown, ATTENTION)])
+        return _titled("sessions now", lines)
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._ip)
@@ -226,6 +270,10 @@ def _titled(title: str, lines: Sequence[Line]) -> list[Line]:
 
 
 def _content(line: Line, width: int) -> Content:
-    return Content.assemble(*((clean(piece.text), STYLES[piece.meaning]) for piece in line)).truncate(
-        width, ellipsis=True
-    )
+    parts: list[Part] = []
+    for piece in line:
+        text = clean(piece.text)
+        bare = text.lstrip(" ")
+        # A gap has no style of its own: some viewers of the pictures drop blanks at the beginning of a styled text.
+        parts += [(text[: len(text) - len(bare)], ""), (bare, STYLES[piece.meaning])]
+    return Content.assemble(*parts).truncate(width, ellipsis=True)

@@ -86,6 +86,9 @@ class LiveScreen(Screen[None]):
     def show_present(self, present: Present) -> None:
         """Draw what is new; called for each reading, changed or not, and when the screen has another size."""
 
+    def read_again(self) -> None:
+        """A person wants a reading now: ask also for what is not polled."""
+
     def show_stale(self, stale: bool) -> None:
         """The data has become too old to be believed, or is fresh again; called at every tick."""
 

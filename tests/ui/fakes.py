@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.director import parse
+from director_tui.director.hashring import rings_by_tag, user_hash
 from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer
 from director_tui.link.ring import Ring
 from director_tui.ui.app import DirectorApp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from datetime import datetime
 
     from rich.style import Style
     from textual.pilot import Pilot
@@ -58,6 +61,10 @@ ROWS = (
 NAMES = {"10.1.0.1": "mail-01", "10.1.0.2": "mail-02", "10.1.0.7": "gold-01"}
 
 
+PROXY_HEADER = b"username\tproto\tsrc ip\tdest ip\tport\n"
+PLACEMENT_HEADER = b"status\texpires\thashed\tinitial-config\n"
+
+
 @dataclass(frozen=True)
 class FakeReply:
     """What the UI needs of director_tui.link.ssh.Reply, without loading asyncssh."""
@@ -79,6 +86,16 @@ class FakeRing:
     status: bytes | None = None
     """What ``director status`` prints instead of ``rows``."""
     status_failure: tuple[int, bytes] | None = None
+    assigned: dict[tuple[int, str], tuple[str, datetime]] = field(default_factory=dict)
+    """The backend of a user hash in a tag, and when that expires."""
+    sessions: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """The sessions through each destination: user and backend."""
+    failing: dict[tuple[str, str], FakeReply] = field(default_factory=dict)
+    """What a destination answers instead, by it and the subcommand: ``map``, ``status USER``, ``proxy list``."""
+    gates: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
+    """What a destination waits for before it answers a subcommand."""
+    looked_up: list[str] = field(default_factory=list)
+    """The names that hashes were asked for."""
     awake: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     """Cleared: every director is stopped and says nothing, until it is set again."""
     refuse: dict[str, DirectorTuiError] = field(default_factory=dict)
@@ -114,7 +131,17 @@ class FakeRing:
 
     def answer(self, argv: Sequence[str], destination: str) -> FakeReply:
         self.calls += 1
+        if (failure := self.failing.get((destination, _subcommand(argv)))) is not None:
+            return failure
         match argv[3:]:
+            case ("doveadm", "-f", "tab", "director", "map", "-u", "--", user):
+                self.looked_up.append(user)
+                return FakeReply(0, b"hash\n%d\n" % user_hash(user))
+            case ("doveadm", "-f", "tab", "director", "status", "--", number, *tag):
+                return FakeReply(0, PLACEMENT_HEADER + self._placement(int(number), *tag))
+            case ("doveadm", "-f", "tab", "proxy", "list"):
+                rows = [f"{user}\timap\t192.0.2.1\t{ip}\t143\n" for user, ip in self.sessions.get(destination, ())]
+                return FakeReply(0, PROXY_HEADER + "".join(rows).encode() if rows else b"\n")
             case ("doveadm", "-f", "tab", "director", "status"):
                 if self.status_failure is not None:
                     return FakeReply(self.status_failure[0], b"", self.status_failure[1])
@@ -127,6 +154,13 @@ class FakeRing:
             case ("doveconf", *_):
                 return FakeReply(0, b"director_mail_servers = " + self.mail_servers + b"\n")
         raise AssertionError(f"not a reading call of the dashboard: {argv}")
+
+    def _placement(self, number: int, tag: str = "") -> bytes:
+        rings = rings_by_tag(parse.backends(STATUS_HEADER + b"".join(row.line + b"\n" for row in self.rows)))
+        hashed = (rings[tag].backend_of(number) if tag in rings else None) or ""
+        current, expires = self.assigned.get((number, tag), ("n/a", None))
+        until = f"{expires:%Y-%m-%d %H:%M:%S}" if expires is not None else "-1"
+        return f"{current}\t{until}\t{hashed}\t{hashed}\n".encode()
 
     def _ring_rows(self, destination: str) -> bytes:
         own = self.directors.index(destination)
@@ -154,6 +188,8 @@ class FakeConnection:
         try:
             async with asyncio.timeout(limit_s):
                 await self.ring.awake.wait()
+                if (gate := self.ring.gates.get((self.destination, _subcommand(argv)))) is not None:
+                    await gate.wait()
         except TimeoutError:
             self.abandoned += 1
             raise NoAnswer(f"{self.destination}: no answer within {limit_s:g} s", "") from None
@@ -163,6 +199,11 @@ class FakeConnection:
 
     async def close(self) -> None:
         self.lost = True
+
+
+def _subcommand(argv: Sequence[str]) -> str:
+    words = [word for word in argv[4:] if word not in ("-f", "tab", "director")]
+    return "status USER" if words[:2] == ["status", "--"] else " ".join(words[: 2 if words[0] == "proxy" else 1])
 
 
 def _set(event: asyncio.Event) -> asyncio.Event:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from director_tui.ui.chart import chart
-from tests.ui.fakes import FakeRing, Row, dashboard
+from tests.ui.fakes import DIRECTORS, FakeReply, FakeRing, Row, dashboard
 
 if TYPE_CHECKING:
     from tests.ui.fakes import Screen
@@ -79,6 +80,37 @@ async def test_settings_that_are_not_known() -> None:
     async with dashboard(FakeRing(mail_servers=b"mail.example.com")) as screen:
         await screen.press("enter")
         await screen.until("it may be one of the host names")
+
+
+# Its sessions.
+
+
+async def test_the_sessions_of_all_directors_are_counted_and_r_counts_again() -> None:
+    ring = FakeRing()
+    ring.sessions = {
+        DIRECTORS[0]: [("ann", "10.1.0.1"), ("bob", "10.1.0.2")],
+        DIRECTORS[1]: [("cid", "10.1.0.1")],
+    }
+    async with dashboard(ring) as screen:
+        await screen.press("enter")
+        await screen.until("sessions now   2 through 3 directors   imap 2")
+        ring.sessions = {}
+        await screen.press("r")
+        await screen.until("sessions now   0 through 3 directors")
+
+
+async def test_a_director_that_is_not_heard_is_named_and_none_is_not_claimed() -> None:
+    ring = FakeRing()
+    ring.failing[DIRECTORS[1], "proxy list"] = FakeReply(
+        0, b"\n", b"Error: connect(/run/dovecot/ipc) failed: Permission denied\n"
+    )
+    gate = ring.gates[DIRECTORS[2], "proxy list"] = asyncio.Event()
+    async with dashboard(ring) as screen:
+        await screen.press("enter")
+        await screen.until("0 through 1 director ", f"still asking {DIRECTORS[2]}")
+        await screen.until(f"not counted: {DIRECTORS[1]}: the director's login processes can't be asked")
+        gate.set()
+        await screen.until("0 through 2 directors", gone=["still asking"])
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 12), (20, 5)])
