@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ring.processes import wait_until
 from tests.ring.terminal import GONE, Terminal
 
 if TYPE_CHECKING:
@@ -77,6 +78,21 @@ def test_the_ring_is_seen_and_a_change_by_somebody_else(
     terminal.press("q")
     terminal.wait_for(f"{GONE} 0")
     assert not terminal.shows("backends")
+
+
+def test_the_details_of_a_backend_and_its_ip_in_the_clipboard(
+    terminal: Terminal, dashboard: Dashboard, real_ring: RealRing
+) -> None:
+    dashboard.open(terminal, real_ring, 80, 24)
+    terminal.wait_for("LIVE", *IPS)
+    terminal.press("j", "j", "Enter")
+    terminal.wait_for("127.0.1.3", "sessions now   0 through 3 directors", "only users whose hash leads elsewhere")
+    terminal.press("y")
+    assert wait_until(lambda: terminal.copied() == "127.0.1.3", 10)
+    terminal.press("Escape")
+    terminal.wait_for(*IPS)
+    terminal.press("q")
+    terminal.wait_for(f"{GONE} 0")
 
 
 def test_all_directors_stopped_and_back(terminal: Terminal, dashboard: Dashboard, make_ring: MakeRing) -> None:

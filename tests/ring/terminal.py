@@ -35,7 +35,7 @@ class Terminal:
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
         line = f"cd {shlex.quote(str(ROOT))}; {settings} {shlex.join(words)}; echo {GONE} $?; exec cat"
         size = ["-x", str(width), "-y", str(height)]
-        self._run("new-session", "-d", *size, "sh", "-c", line)
+        self._run("new-session", "-d", *size, "sh", "-c", line, ";", "set", "-g", "set-clipboard", "on")
 
     def press(self, *keys: str) -> None:
         self._run("send-keys", *keys)
@@ -49,6 +49,12 @@ class Terminal:
 
     def wait_for(self, *texts: str, limit_s: float = 20) -> None:
         assert wait_until(lambda: self.shows(*texts), limit_s), "\n".join([str(texts), *self.lines()])
+
+    def copied(self) -> str:
+        """What the program has put into the terminal's clipboard (OSC 52); empty if nothing."""
+        words = [*self._tmux, "show-buffer"]
+        shown = subprocess.run(words, check=False, capture_output=True, env=self._environment, timeout=20)
+        return shown.stdout.decode()
 
     def end(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True, env=self._environment)
