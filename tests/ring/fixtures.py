@@ -21,7 +21,12 @@ REAL_FIXTURES = frozenset({"real_ring", "real_sshds", "ring_agent", "ring_known_
 
 class MakeRing(Protocol):
     def __call__(
-        self, size: int = 3, backends: str = real.BACKENDS, settings: Mapping[str, str] | None = None
+        self,
+        size: int = 3,
+        backends: str = real.BACKENDS,
+        settings: Mapping[str, str] | None = None,
+        *,
+        can_split: bool = False,
     ) -> real.RealRing: ...
 
 
@@ -74,9 +79,13 @@ def make_ring() -> Iterator[MakeRing]:
     with contextlib.ExitStack() as stack:
 
         def make(
-            size: int = 3, backends: str = real.BACKENDS, settings: Mapping[str, str] | None = None
+            size: int = 3,
+            backends: str = real.BACKENDS,
+            settings: Mapping[str, str] | None = None,
+            *,
+            can_split: bool = False,
         ) -> real.RealRing:
-            return stack.enter_context(real.RealRing(size, backends, settings))
+            return stack.enter_context(real.RealRing(size, backends, settings, can_split=can_split))
 
         yield make
 

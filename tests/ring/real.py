@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tests.ring import processes
+from tests.ring.links import Links
+from tests.ring.mail import MailBackends, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,10 +143,13 @@ class RealDirector:
             and kinds == ([] if of == 1 else ["left", "right"])
         )
 
+    def backends(self) -> list[dict[str, str]]:
+        """`director status` as rows by column name."""
+        return _rows(self.doveadm("-f", "tab", "director", "status").stdout)
+
     def users(self) -> int:
         """How many assigned users this director knows."""
-        rows = _rows(self.doveadm("-f", "tab", "director", "status").stdout)
-        return sum(int(row["users"]) for row in rows)
+        return sum(int(row["users"]) for row in self.backends())
 
     def _director_processes(self) -> list[processes.Process]:
         master = self.master_pid()
@@ -167,14 +172,26 @@ class RealDirector:
 class RealRing:
     """The ring, between `with RealRing() as ring:` and its end. Entering waits until every director says it is synced.
 
-    settings: further dovecot.conf settings, such as {"director_user_kick_delay": "0"}.
+    settings: further dovecot.conf settings, such as {"director_user_kick_delay": "0"}. can_split: whether there are to
+    be links for cut_off(); each director then shows the others at ports other than those at which they listen.
     """
 
-    def __init__(self, size: int = 3, backends: str = BACKENDS, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        size: int = 3,
+        backends: str = BACKENDS,
+        settings: Mapping[str, str] | None = None,
+        *,
+        can_split: bool = False,
+    ) -> None:
         self.directors: list[RealDirector] = []
+        self.mail_port = free_port("127.0.1.1")
         self._size = size
         self._backends = backends
         self._settings = dict(settings or {})
+        self._can_split = can_split
+        self._links: Links | None = None
+        self._mail: MailBackends | None = None
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -182,11 +199,18 @@ class RealRing:
             folder = cleanup.enter_context(processes.ended_with_us("ring-"))
             folder.chmod(0o755)  # Dovecot's own unprivileged processes go through it
             self.directors = _lay_out(folder, self._size)
+            ports = {each.ip: {other.ip: other.port for other in self.directors} for each in self.directors}
+            if self._can_split:
+                for ip, others in ports.items():
+                    others.update({other: free_port(other) for other in others if other != ip})
+                self._links = cleanup.enter_context(Links(ports))
             cleanup.callback(self._stop_all)
-            members = " ".join(f"{each.ip}:{each.port}" for each in self.directors)
             for director in self.directors:
+                members = " ".join(f"{ip}:{port}" for ip, port in ports[director.ip].items())
                 director.folder.mkdir(mode=0o755)
-                director.config.write_text(_configuration(director, members, self._backends, self._settings))
+                director.config.write_text(
+                    _configuration(director, members, self._backends, self.mail_port, self._settings)
+                )
                 director.start()
             self.wait_synced()
             self._cleanup = cleanup.pop_all()
@@ -229,6 +253,31 @@ class RealRing:
         if not processes.wait_until(lambda: all(each.users() == expected for each in running), deadline_s):
             raise TimeoutError(f"expected {expected} users: { {each.name: each.users() for each in running} }")
 
+    def cut_off(self, director: int) -> None:
+        """Split a ring that can_split: from now on this director and the others can't reach each other."""
+        if self._links is None:
+            raise RuntimeError("this ring has no links to cut: RealRing(can_split=True)")
+        self._links.cut_off(self.directors[director].ip)
+
+    def mend(self) -> None:
+        """Undo cut_off(). The directors try each other again every 30 s."""
+        if self._links is not None:
+            self._links.mend()
+
+    def log_in(self, user: str, director: int = 0) -> Session:
+        """A user's session through one director, on the backend that it chooses, until its close() or the ring's end.
+
+        Whose name ends in @gold.example.com has the tag gold. Returns when the user is logged in, and so counted
+        everywhere. Raises RuntimeError when no backend takes the user, which takes Dovecot 30 s.
+        """
+        if self._mail is None:
+            self._mail = self._cleanup.enter_context(MailBackends(self.mail_port))
+        self._mail.listen(row["mail server ip"] for row in self.directors[director].backends())
+        one = self.directors[director]
+        session = Session((one.ip, one.imap_port), user)
+        self._cleanup.callback(session.close)
+        return session
+
     def _stop_all(self) -> None:
         with ThreadPoolExecutor() as side_by_side:  # `doveadm stop` takes three seconds
             stops = [side_by_side.submit(director.stop) for director in self.directors]
@@ -255,7 +304,9 @@ def _lay_out(folder: Path, size: int) -> list[RealDirector]:
     return directors
 
 
-def _configuration(director: RealDirector, members: str, backends: str, settings: Mapping[str, str]) -> str:
+def _configuration(
+    director: RealDirector, members: str, backends: str, mail_port: int, settings: Mapping[str, str]
+) -> str:
     user, group, chroots = "dovecot", "dovecot", ""
     login_user = "dovenull"
     if os.geteuid() != 0:  # everything as ourselves, and no chroot, which is root's alone
@@ -272,6 +323,7 @@ instance_name = {director.name}
 protocols = imap
 ssl = no
 disable_plaintext_auth = no
+auth_username_chars =
 default_internal_user = {user}
 default_internal_group = {group}
 default_login_user = {login_user}
@@ -279,7 +331,7 @@ director_servers = {members}
 director_mail_servers = {backends}
 passdb {{
   driver = static
-  args = proxy=y nopassword=y
+  args = proxy=y nopassword=y port={mail_port} director_tag=%{{if;%d;eq;gold.example.com;gold;}}
 }}
 userdb {{
   driver = static
