@@ -292,17 +292,15 @@ def _proxy_list(director: Director, arguments: _Arguments) -> Answer:
     if not sessions:
         return Answer(OK, _bytes(arguments.nothing))  # no login process, nobody to send the titles
     rows: list[Sequence[object]] = []
-    for process in range(_LOGIN_PROCESSES):
-        if process:
-            rows.append(_PROXY_KEYS)  # each login process sends titles, and doveadm takes all but the first for rows
-        rows.extend(
-            (each.user, each.protocol, each.source_ip, each.ip, each.port)
-            for each in sessions[process::_LOGIN_PROCESSES]
-        )
+    for each in sessions:
+        if rows:
+            rows.append(_PROXY_KEYS)
+        rows.append((each.user, each.protocol, each.source_ip, each.ip, each.port))
     return Answer(OK, _bytes(arguments.table(_PROXY_TITLES, rows)))
 
 
-_LOGIN_PROCESSES: Final = 4
+# Each login process sends titles, and doveadm takes all but the first for rows. By default (service_count = 1) there is
+# one for each session.
 _PROXY_KEYS: Final = ("username", "service", "src-ip", "dest-ip", "dest-port")
 _PROXY_TITLES: Final = ("username", "proto", "src ip", "dest ip", "port")
 

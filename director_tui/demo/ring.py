@@ -1,15 +1,13 @@
 """The practice ring: backends, assignments and directors, in simulated time.
 
 Pure and synchronous. Time moves in ticks of a quarter of a second, and only in :meth:`PracticeRing.advance`; the same
-seed and the same total time give the same ring, however the time was cut into steps. What each thing does to users is
-in Dovecot's director.c and user-directory.c: an assignment is made by the hash ring at login, and stays where it is
-until it has expired, whatever happens to the hash ring meanwhile.
+seed and the same total time give the same ring, however the time was cut into steps.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
@@ -18,12 +16,15 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from director_tui.demo import doveadm
+from director_tui.demo.doveadm import CALL_S
 from director_tui.demo.members import Members
 from director_tui.demo.population import TICKS_PER_S, People, Visit
-from director_tui.director.hashring import HashRing, rings_by_tag
+from director_tui.demo.scenarios import CALM, SCENARIOS, Story
+from director_tui.demo.side import FOR_EVER, USER_EXPIRE_S, Side
+from director_tui.director import hashring
+from director_tui.director.hashring import rings_by_tag
 from director_tui.director.mail_servers import CONFIGURED_VHOSTS
 from director_tui.director.model import (
-    MAX_VHOSTS,
     Assignment,
     Backend,
     DirectorPeer,
@@ -41,56 +42,19 @@ if TYPE_CHECKING:
 DIRECTORS: Final = ("10.0.0.11", "10.0.0.12", "10.0.0.13")
 PORT: Final = 9090
 
-USER_EXPIRE_S: Final = 900
-"""``director_user_expire``: how long an assignment outlives the last sign of its user."""
-
 GOLD: Final = "gold"
-
-
-@dataclass(slots=True, eq=False)
-class _PracticeBackend:
-    ip: str
-    tag: str
-    vhosts: int
-    state: State = State.UP
-    state_changed: datetime | None = None
-    users: int = 0
-
-    def value(self) -> Backend:
-        return Backend(self.ip, self.tag, self.vhosts, self.state, self.state_changed, self.users)
-
-
-@dataclass(slots=True, eq=False)
-class _Assigned:
-    """A user hash on its backend. ``since`` and ``until`` are the ticks of its person's last session."""
-
-    user_hash: int
-    backend: _PracticeBackend
-    person: int
-    since: int
-    until: int
-    director: int
-
-    def refreshed(self, tick: int) -> int:
-        """When the directors last saw the user: login processes say so at login, every half of
-        ``director_user_expire`` while the session lasts (``proxy_refresh`` in login-connection.c), and at its end."""
-        if tick >= self.until:
-            return self.until
-        return self.since + (tick - self.since) // _REFRESH * _REFRESH
-
-
-_EXPIRE: Final = USER_EXPIRE_S * TICKS_PER_S
-_REFRESH: Final = _EXPIRE // 2
 
 
 class PracticeRing:
     """Three directors in front of ``backends`` backends, with about ``users`` assigned users from the beginning on.
 
     About a quarter of the backends, but at least two of four or more, have the tag ``gold``. ``start`` is the time at
-    which its clock begins, in UTC.
+    which its clock begins, in UTC. ``scenario`` is what happens from then on: a name of ``scenarios.SCENARIOS``.
     """
 
-    def __init__(self, *, backends: int = 8, users: int = 20_000, seed: int = 1, start: datetime) -> None:
+    def __init__(
+        self, *, backends: int = 8, users: int = 20_000, seed: int = 1, start: datetime, scenario: str = CALM
+    ) -> None:
         if not 1 <= backends <= 60_000 or users < 0:
             raise ValueError("a ring has at least one backend, and not fewer than no users")
         self._start = start.astimezone(UTC)
@@ -99,17 +63,18 @@ class PracticeRing:
         self._configured = _configured(backends)
         self._initial = rings_by_tag(self._configured.values())
         self._members = Members(DIRECTORS, PORT)
-        self._backends: dict[str, _PracticeBackend] = {}
-        self._rings: dict[str, HashRing] = {}
-        self._assigned: dict[str, dict[int, _Assigned]] = {}
-        self._due: dict[int, list[_Assigned]] = {}
-        self._events = 0
-        self._load_configuration()
+        self._sides = [Side(self._configured)] * len(DIRECTORS)  # each director's; the same one unless it is split
+        self._joins: tuple[int, int] | None = None  # the director that was cut off, and when it comes back
+        self._answers_after_s = [CALL_S] * len(DIRECTORS)
+        self._failing: dict[str, float] = {}
+        self._coming_back: dict[int, list[Visit]] = {}
+        self._guests: list[tuple[int, ProxySession]] = []
         for ip, vhosts in _odd_vhosts(list(self._configured), seed).items():
             self.set_vhosts(ip, vhosts)
         self._people = People(users, _people_of_tags(self._configured.values()), expire_s=USER_EXPIRE_S, seed=seed)
         for visit in self._people.already_there():
             self._log_in(visit)
+        self._story = Story(SCENARIOS[scenario], self, seed)
 
     @property
     def now(self) -> datetime:
@@ -123,13 +88,13 @@ class PracticeRing:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        """In a director's order."""
-        return tuple(each.value() for each in self._backends.values())
+        """As the first director has them."""
+        return self._sides[0].backends
 
     @property
     def events(self) -> int:
         """How many logins and expiries there have been, those before the start included: what advance() costs."""
-        return self._events
+        return max(side.events for side in self._sides)
 
     def advance(self, seconds: float) -> None:
         """Let time pass. Raises ValueError if it is to go backwards."""
@@ -139,148 +104,167 @@ class PracticeRing:
         last = int(self._elapsed_s * TICKS_PER_S + 1e-6)
         while self._tick < last:
             self._tick += 1
-            for assigned in self._due.pop(self._tick, ()):
-                # Whoever logged in again meanwhile is due later, once more.
-                if assigned.until + _EXPIRE == self._tick:
-                    self._forget(assigned)
+            self._story.advance(self._tick)
+            if self._joins is not None and self._joins[1] <= self._tick:
+                self._join(self._joins[0])
+            for side in set(self._sides):
+                side.expire(self._tick)
+            for visit in self._coming_back.pop(self._tick, ()):
+                self._log_in(visit)
             for visit in self._people.arrivals(self._tick):
                 self._log_in(visit)
 
     def execute(self, director: int, argv: Sequence[str]) -> Answer:
         """Run a command on one director. ``argv`` begins behind ``env NAME=VALUE…``; ``sudo -n`` may stand in front."""
-        return doveadm.answer(_Director(self, director), argv)
+        answer = doveadm.answer(_Director(self, director), argv)
+        return replace(answer, delay_s=max(answer.delay_s, self._answers_after_s[director]))
 
-    # What somebody else does to the ring. Raises KeyError for an IP that it doesn't have.
+    # What somebody else does to the ring, on one of its directors. Raises KeyError for an IP that it doesn't have.
 
-    def set_vhosts(self, ip: str, vhosts: int) -> None:
+    def backends_of(self, director: int) -> tuple[Backend, ...]:
+        """As this director has them, in its order."""
+        return self._sides[director].backends
+
+    def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None:
         """Like ``director update``: where new users go. Raises ValueError outside 0…1000."""
-        if not 0 <= vhosts <= MAX_VHOSTS:
-            raise ValueError(f"a vhost count is 0 to {MAX_VHOSTS}")
-        backend = self._backends[ip]
-        if backend.vhosts != vhosts:
-            backend.vhosts = vhosts
-            self._rings.pop(backend.tag, None)
+        self._sides[director].set_vhosts(ip, vhosts)
 
-    def set_state(self, ip: str, state: State) -> None:
+    def set_state(self, ip: str, state: State, director: int = 0) -> None:
         """Like ``director up`` and ``director down``: where new users go, and since when."""
-        backend = self._backends[ip]
-        if backend.state is not state:
-            backend.state = state
-            backend.state_changed = self.now.replace(microsecond=0)
-            self._rings.pop(backend.tag, None)
+        self._sides[director].set_state(ip, state, self.now)
+
+    def forget_users(self, ip: str, director: int = 0) -> None:
+        """Like ``director flush -F IP``: its users go to where new ones go, as they come back."""
+        self._sides[director].forget_users(ip)
 
     def assign(self, user_hash: int, ip: str) -> None:
         """Like ``director move`` for a user who is nowhere yet: assigned from now on, without a session."""
-        backend = self._backends[ip]
-        if user_hash in self._assigned.setdefault(backend.tag, {}):
-            raise ValueError(f"{user_hash} is assigned already")
-        self._assign(_Assigned(user_hash, backend, _NOBODY, self._tick, self._tick, 0))
+        self._sides[0].assign(user_hash, ip, _NOBODY, self._tick)
+
+    def log_in(self, user: str, director: int = 0) -> None:
+        """An IMAP session of somebody who is not one of the ring's own people, until log_out(). Raises ValueError if no
+        backend takes the user."""
+        ip = self._sides[director].log_in(
+            hashring.user_hash(user), _tag_of(user), _NOBODY, self._tick, FOR_EVER, director
+        )
+        if ip is None:
+            raise ValueError(f"no backend takes {user}")
+        self._guests.append((director, ProxySession(user, "imap", "127.0.0.1", ip, 143)))
+
+    def log_out(self, user: str, director: int = 0) -> None:
+        """End what log_in() began."""
+        [ended, *_] = [each for each in self._guests if (each[0], each[1].user) == (director, user)]
+        self._guests.remove(ended)
+        side = self._sides[director]
+        if not any(each.user == user for other, each in self._guests if self._sides[other] is side):
+            side.log_out(hashring.user_hash(user), _tag_of(user), self._tick)
+
+    # What befalls backends and directors.
+
+    def fail(self, ip: str, part: float) -> None:
+        """A part of a backend's sessions break, 0…1, and so do new ones of the same users until repair(). They try
+        again within two minutes, wherever the directors send them then."""
+        self._failing[ip] = part
+        for side in set(self._sides):
+            for each in side.break_sessions(ip, self._tick, lambda each: 0 <= _lot(each.person) < part):
+                self._try_again(each.person, each.until)
+
+    def repair(self, ip: str) -> None:
+        """Undo fail(): sessions hold again."""
+        self._failing.pop(ip, None)
+
+    def healthy(self, ip: str) -> bool:
+        """Whether the backend answers at all, which is what a monitor looks at."""
+        return self._failing.get(ip, 0.0) < 1
+
+    def answer_after(self, director: int, seconds: float) -> None:
+        """From now on this is how long at least its doveadm takes."""
+        self._answers_after_s[director] = max(CALL_S, seconds)
 
     def stop_director(self, director: int) -> None:
-        """End one director: its sessions go on through another one. The last one takes the ring with it:
-        what was not configured is lost."""
+        """End one director: its sessions go on through another one. The last one of a side takes it along: what was not
+        configured is lost."""
         self._members.stop(director, self._tick)
-        successor = self._members.nearest(director)
-        for directory in self._assigned.values():
-            for assigned in directory.values():
-                if assigned.director == director and successor is not None:
-                    assigned.director = successor
-        if successor is None:
-            self._load_configuration()
+        successor = self._members.successor(director)
+        if successor is not None:
+            self._sides[director].pass_on(director, successor)
+        else:
+            lost = self._sides[director]
+            fresh = Side(self._configured)
+            self._sides = [fresh if side is lost else side for side in self._sides]
 
     def start_director(self, director: int) -> None:
         """Start it again: it takes everything from those that run; the first of all knows its configuration only."""
         self._members.start(director, self._tick)
 
-    # How logins become assignments.
+    def cut_off(self, director: int) -> None:
+        """Split the ring: this director and the others don't reach each other any more, though logins and doveadm
+        reach them all. Raises ValueError if it is split already."""
+        self._members.cut_off(director, self._tick)
+        self._sides[director] = self._sides[director].split_off([director], self._tick)
+
+    def mend(self) -> None:
+        """They reach each other again, and become one ring when one of them tries the next time."""
+        alone = self._members.lone
+        if alone is not None:
+            self._joins = alone, self._members.reunion(self._tick)
+
+    def _join(self, director: int) -> None:
+        self._joins = None
+        self._members.rejoin()
+        other = (director + 1) % len(DIRECTORS)
+        self._sides[other].join(self._sides[director])
+        self._sides[director] = self._sides[other]
 
     def _log_in(self, visit: Visit) -> None:
-        self._events += 1
         director = self._members.nearest(visit.person % len(DIRECTORS))
         if director is None:
             return
-        tag = self._people.tag(visit.person)
+        side, tag = self._sides[director], self._people.tag(visit.person)
         user_hash = self._people.user_hash(visit.person)
-        assigned = self._assigned.setdefault(tag, {}).get(user_hash)
-        if assigned is None:
-            ip = self._ring(tag).backend_of(user_hash)
-            if ip is not None:  # else the login waits, and then fails
-                backend = self._backends[ip]
-                self._assign(_Assigned(user_hash, backend, visit.person, visit.since, visit.until, director))
-            return
-        assigned.person = visit.person  # another one, where two names have the same hash
-        if assigned.until <= visit.since:
-            assigned.since, assigned.until, assigned.director = visit.since, visit.until, director
-        elif assigned.until >= visit.until:
-            return
-        assigned.until = visit.until
-        self._due.setdefault(assigned.until + _EXPIRE, []).append(assigned)
+        ip = side.log_in(user_hash, tag, visit.person, visit.since, visit.until, director)
+        if ip in self._failing and _lot(visit.person) < self._failing[ip]:
+            side.log_out(user_hash, tag, self._tick)
+            self._try_again(visit.person, visit.until)
 
-    def _assign(self, assigned: _Assigned) -> None:
-        self._assigned[assigned.backend.tag][assigned.user_hash] = assigned
-        assigned.backend.users += 1
-        self._due.setdefault(assigned.until + _EXPIRE, []).append(assigned)
-
-    def _forget(self, assigned: _Assigned) -> None:
-        self._events += 1
-        del self._assigned[assigned.backend.tag][assigned.user_hash]
-        assigned.backend.users -= 1
-
-    def _load_configuration(self) -> None:
-        """A ring that starts has the backends of ``director_mail_servers``, all up, and knows no user."""
-        self._backends = {
-            ip: _PracticeBackend(ip, backend.tag, backend.vhosts) for ip, backend in self._configured.items()
-        }
-        self._rings = {}
-        self._assigned = {backend.tag: {} for backend in self._configured.values()}
-        self._due = {}
-
-    def _ring(self, tag: str) -> HashRing:
-        ring = self._rings.get(tag)
-        if ring is None:
-            ring = self._rings[tag] = HashRing(each.value() for each in self._backends.values() if each.tag == tag)
-        return ring
+    def _try_again(self, person: int, until: int) -> None:
+        again = self._tick + 1 + person * 7919 % (_TRY_AGAIN_S * TICKS_PER_S)
+        if again < until:
+            self._coming_back.setdefault(again, []).append(Visit(person, again, until))
 
     # What the directors know; _Director hands it out.
 
-    def _placement(self, user_hash: int, tag: str) -> Placement:
-        assigned = self._assigned.get(tag, {}).get(user_hash)
+    def _placement(self, director: int, user_hash: int, tag: str) -> Placement:
+        side = self._sides[director]
+        assigned = side.assignment(user_hash, tag)
         initial = self._initial.get(tag)
         return Placement(
             tag=tag,
             current=assigned.backend.ip if assigned else None,
             expires=self._expires(assigned.refreshed(self._tick)) if assigned else None,
-            hashed=self._ring(tag).backend_of(user_hash),
+            hashed=side.ring(tag).backend_of(user_hash),
             initial_config=initial.backend_of(user_hash) if initial else None,
         )
 
-    def _assignments(self, ip: str | None) -> Iterator[Assignment]:
+    def _assignments(self, director: int, ip: str | None) -> Iterator[Assignment]:
         """One tag after the other, and in each whoever was not seen for the longest time first (user-directory.c)."""
-        backend = self._backends.get(ip) if ip is not None else None
-        if ip is not None and backend is None:
-            return
         expires = lru_cache(maxsize=8192)(self._expires)
-        for tag, directory in self._assigned.items():
-            if backend is None or backend.tag == tag:
-                listed = [
-                    (each.refreshed(self._tick), each.user_hash, each.backend.ip)
-                    for each in directory.values()
-                    if backend is None or each.backend is backend
-                ]
-                listed.sort(key=itemgetter(0))
-                yield from (Assignment(user_hash, ip, expires(tick)) for tick, user_hash, ip in listed)
+        for _, directory in self._sides[director].assignments(ip):
+            listed = [(each.refreshed(self._tick), each.user_hash, each.backend.ip) for each in directory]
+            listed.sort(key=itemgetter(0))
+            yield from (Assignment(user_hash, ip, expires(tick)) for tick, user_hash, ip in listed)
 
     def _sessions(self, director: int) -> list[ProxySession]:
-        return [
+        own = [
             ProxySession(self._people.name(each.person), protocol, self._people.source_ip(each.person), ip, port)
-            for directory in self._assigned.values()
-            for each in directory.values()
-            if each.director == director and each.until > self._tick
+            for each in self._sides[director].sessions(director, self._tick)
+            if each.person != _NOBODY
             for ip, (protocol, port) in ((each.backend.ip, _PROTOCOLS[each.person % len(_PROTOCOLS)]),)
         ]
+        return own + [session for place, session in self._guests if place == director]
 
     def _peers(self, director: int) -> list[DirectorPeer]:
-        return list(self._members.seen_by(director, self._tick, self._time, self._events))
+        return list(self._members.seen_by(director, self._tick, self._time, self._sides[director].events))
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -291,7 +275,7 @@ class PracticeRing:
         }
 
     def _expires(self, refreshed: int) -> datetime:
-        return self._time(refreshed + _EXPIRE).replace(microsecond=0)
+        return self._time(refreshed + USER_EXPIRE_S * TICKS_PER_S).replace(microsecond=0)
 
     def _time(self, tick: int) -> datetime:
         return self._start + timedelta(seconds=tick / TICKS_PER_S)
@@ -312,16 +296,16 @@ class _Director:
         return self.ring._settings()
 
     def backends(self) -> Sequence[Backend]:
-        return self.ring.backends
+        return self.ring.backends_of(self.number)
 
     def configured(self) -> Sequence[str]:
         return list(self.ring._configured)
 
     def placement(self, user_hash: int, tag: str) -> Placement:
-        return self.ring._placement(user_hash, tag)
+        return self.ring._placement(self.number, user_hash, tag)
 
     def assignments(self, ip: str | None) -> Iterator[Assignment]:
-        return self.ring._assignments(ip)
+        return self.ring._assignments(self.number, ip)
 
     def peers(self) -> Sequence[DirectorPeer]:
         return self.ring._peers(self.number)
@@ -331,6 +315,11 @@ class _Director:
 
 
 _NOBODY: Final = -1
+"""In the place of a person: somebody who is not one of the ring's own people."""
+
+_TRY_AGAIN_S: Final = 120
+"""Within which time a mail program comes back that has lost its session."""
+
 _PROTOCOLS: Final = (("imap", 143), ("imap", 143), ("imap", 143), ("pop3", 110))
 
 # As doveconf of 2.3.19.1 prints them.
@@ -367,6 +356,16 @@ def backend_names(count: int) -> dict[str, str]:
         numbers[kind] += 1
         names[ip] = f"{kind}-{numbers[kind]:02}"
     return names
+
+
+def _tag_of(user: str) -> str:
+    """The tag that the user database gives this user."""
+    return GOLD if user.endswith(f"@{GOLD}.example.com") else ""
+
+
+def _lot(person: int) -> float:
+    """A number from 0 to 1 that is each person's own; less for a guest, whose sessions hold."""
+    return -1.0 if person == _NOBODY else person * 2654435761 % 1000 / 1000
 
 
 def _odd_vhosts(ips: Sequence[str], seed: int) -> dict[str, int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
-import time
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -13,8 +13,10 @@ import pytest
 from director_tui.demo import doveadm as practice_doveadm
 from director_tui.demo.doveadm import Answer
 from director_tui.demo.ring import PracticeRing
+from director_tui.director import doveadm
 from director_tui.director.doveadm import Tool
 from director_tui.director.failures import failure_of
+from tests.ring import processes
 from tests.ring.real import PATH, RealRing
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from director_tui.director.doveadm import Call
     from director_tui.director.model import State
+    from tests.ring.fixtures import MakeRing
+    from tests.ring.mail import Session
 
 ResultT = TypeVar("ResultT")
 
@@ -36,10 +40,10 @@ class AnyRing(ABC):
         """Status, output and errors; the directors' own socket paths are replaced by SOCKETS."""
 
     @abstractmethod
-    def set_vhosts(self, ip: str, vhosts: int) -> None: ...
+    def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None: ...
 
     @abstractmethod
-    def set_state(self, ip: str, state: State) -> None: ...
+    def set_state(self, ip: str, state: State, director: int = 0) -> None: ...
 
     @abstractmethod
     def assign(self, user_hash: int, ip: str) -> None: ...
@@ -48,11 +52,30 @@ class AnyRing(ABC):
     def stop(self, director: int) -> None: ...
 
     @abstractmethod
+    def cut_off(self, director: int) -> None:
+        """Only of splitting_ring."""
+
+    @abstractmethod
+    def mend(self) -> None: ...
+
+    @abstractmethod
+    def log_in(self, user: str, director: int = 0) -> None: ...
+
+    @abstractmethod
+    def log_out(self, user: str, director: int = 0) -> None:
+        """A director needs a moment to notice."""
+
+    @property
+    @abstractmethod
+    def mail_port(self) -> int:
+        """Where the backends speak IMAP."""
+
+    @abstractmethod
     def now(self) -> datetime: ...
 
     @abstractmethod
-    def pass_time(self) -> None:
-        """A moment goes by."""
+    def wait(self, condition: Callable[[], bool], deadline_s: float = 30) -> None:
+        """Until it is so, in the ring's own time. Raises TimeoutError."""
 
     def doveadm(self, *words: str, director: int = 0) -> Answer:
         return self.run(Tool.DOVEADM, *words, director=director)
@@ -61,13 +84,6 @@ class AnyRing(ABC):
         answer = self.run(call.tool, *call.words, director=director)
         assert failure_of(call, answer.status, answer.stdout, answer.stderr) is None, answer
         return call.parse(answer.stdout)
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        for _ in range(100):
-            if condition():
-                return
-            self.pass_time()
-        raise TimeoutError
 
 
 class Practice(AnyRing):
@@ -80,11 +96,11 @@ class Practice(AnyRing):
         answer = self.ring.execute(director, (tool.value, *words))
         return shown(answer, practice_doveadm.SOCKET, practice_doveadm.IPC_SOCKET)
 
-    def set_vhosts(self, ip: str, vhosts: int) -> None:
-        self.ring.set_vhosts(ip, vhosts)
+    def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None:
+        self.ring.set_vhosts(ip, vhosts, director)
 
-    def set_state(self, ip: str, state: State) -> None:
-        self.ring.set_state(ip, state)
+    def set_state(self, ip: str, state: State, director: int = 0) -> None:
+        self.ring.set_state(ip, state, director)
 
     def assign(self, user_hash: int, ip: str) -> None:
         self.ring.assign(user_hash, ip)
@@ -92,11 +108,31 @@ class Practice(AnyRing):
     def stop(self, director: int) -> None:
         self.ring.stop_director(director)
 
+    def cut_off(self, director: int) -> None:
+        self.ring.cut_off(director)
+
+    def mend(self) -> None:
+        self.ring.mend()
+
+    def log_in(self, user: str, director: int = 0) -> None:
+        self.ring.log_in(user, director)
+
+    def log_out(self, user: str, director: int = 0) -> None:
+        self.ring.log_out(user, director)
+
+    @property
+    def mail_port(self) -> int:
+        return 143
+
     def now(self) -> datetime:
         return self.ring.now
 
-    def pass_time(self) -> None:
-        self.ring.advance(0.25)
+    def wait(self, condition: Callable[[], bool], deadline_s: float = 30) -> None:
+        ends = self.ring.now + timedelta(seconds=deadline_s)
+        while not condition():
+            if self.ring.now > ends:
+                raise TimeoutError
+            self.ring.advance(0.25)
 
 
 class Real(AnyRing):
@@ -105,6 +141,7 @@ class Real(AnyRing):
         self._changed: set[str] = set()
         self._assigned: set[str] = set()
         self._stopped: set[int] = set()
+        self._sessions: dict[tuple[str, int], list[Session]] = {}
 
     def run(self, tool: Tool, *words: str, director: int = 0) -> Answer:
         one = self.ring.directors[director]
@@ -119,13 +156,13 @@ class Real(AnyRing):
         answer = Answer(done.returncode, done.stdout, done.stderr)
         return shown(answer, str(one.admin_socket), str(one.admin_socket.with_name("ipc")))
 
-    def set_vhosts(self, ip: str, vhosts: int) -> None:
+    def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None:
         self._changed.add(ip)
-        self.ring.directors[0].doveadm("director", "update", ip, str(vhosts))
+        self.ring.directors[director].doveadm("director", "update", ip, str(vhosts))
 
-    def set_state(self, ip: str, state: State) -> None:
+    def set_state(self, ip: str, state: State, director: int = 0) -> None:
         self._changed.add(ip)
-        self.ring.directors[0].doveadm("director", state.value, ip)
+        self.ring.directors[director].doveadm("director", state.value, ip)
 
     def assign(self, user_hash: int, ip: str) -> None:
         self._assigned.add(ip)
@@ -135,11 +172,28 @@ class Real(AnyRing):
         self._stopped.add(director)
         self.ring.directors[director].stop()
 
+    def cut_off(self, director: int) -> None:
+        self.ring.cut_off(director)
+
+    def mend(self) -> None:
+        self.ring.mend()
+
+    def log_in(self, user: str, director: int = 0) -> None:
+        self._sessions.setdefault((user, director), []).append(self.ring.log_in(user, director))
+
+    def log_out(self, user: str, director: int = 0) -> None:
+        self._sessions[user, director].pop().close()
+
+    @property
+    def mail_port(self) -> int:
+        return self.ring.mail_port
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def pass_time(self) -> None:
-        time.sleep(0.25)
+    def wait(self, condition: Callable[[], bool], deadline_s: float = 30) -> None:
+        if not processes.wait_until(condition, deadline_s):
+            raise TimeoutError
 
     def set_back(self) -> None:
         for director in self._stopped:
@@ -150,8 +204,13 @@ class Real(AnyRing):
         for ip in self._changed:
             first.doveadm("director", "update", ip, "100")
             first.doveadm("director", "up", ip)
+        for session in itertools.chain.from_iterable(self._sessions.values()):
+            session.close()
         for ip in self._assigned:
             first.doveadm("director", "flush", "-F", ip)
+        if self._sessions:
+            first.doveadm("director", "flush", "-F", "all")
+            self.wait(lambda: not any(self.ask(doveadm.proxy_list(), director) for director in range(3)))
 
 
 def shown(answer: Answer, *sockets: str) -> Answer:
@@ -176,3 +235,12 @@ def any_ring(request: pytest.FixtureRequest) -> Iterator[AnyRing]:
     real = Real(request.getfixturevalue("own_real_ring"))
     yield real
     real.set_back()
+
+
+@pytest.fixture(params=["practice", pytest.param("real", marks=pytest.mark.real_ring)])
+def splitting_ring(request: pytest.FixtureRequest) -> AnyRing:
+    """One that can be cut_off() and mended."""
+    if request.param == "practice":
+        return Practice()
+    make_ring: MakeRing = request.getfixturevalue("make_ring")
+    return Real(make_ring(can_split=True))

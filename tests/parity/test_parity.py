@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,6 +16,7 @@ from director_tui.director.doveadm import Tool
 from director_tui.director.hashring import rings_by_tag, user_hash
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import State
+from director_tui.text import clean
 
 from .conftest import Practice
 
@@ -416,3 +418,102 @@ def test_options_in_other_spellings(any_ring: AnyRing) -> None:
         ("-f", "tab", "-f", "tab", "director", "map", "-f/dev/null", "-u", "--", "x"),
     ):
         assert any_ring.doveadm(*words) == Answer(0, b"hash\n2647975009\n", b"")
+
+
+def test_a_ring_that_splits_has_two_truths_until_it_is_one_again(splitting_ring: AnyRing) -> None:
+    ring = splitting_ring
+    ips = [each.ip for each in ring.ask(doveadm.status())]
+
+    def peers(director: int) -> list[tuple[int, str, bool, str]]:
+        view = ring.ask(doveadm.ring_status(), director)
+        return sorted(
+            (int(each.ip.rpartition(".")[2]) % 10, each.type, each.last_failed is not None, each.status)
+            for each in view.peers
+        )
+
+    def status(director: int) -> dict[str, tuple[int, State]]:
+        return {each.ip: (each.vhosts, each.state) for each in ring.ask(doveadm.status(), director)}
+
+    ring.cut_off(2)
+    ring.wait(lambda: peers(2)[2][3].startswith("ring syncing - last sync "))
+    assert [each[:3] for each in peers(2)] == [(1, "", False), (2, "", False), (3, "self", False)]
+    ring.wait(lambda: len(peers(0)) == len(peers(1)) == 4)
+    assert peers(0) == [
+        (1, "self", False, "ring synced"),
+        (2, "left", False, "synced"),
+        (2, "right", False, "synced"),
+        (3, "", True, ""),
+    ]
+    assert peers(1) == [
+        (1, "left", False, "synced"),
+        (1, "right", False, "synced"),
+        (2, "self", False, "ring synced"),
+        (3, "", True, ""),
+    ]
+    assert not ring.ask(doveadm.ring_status(), 2).alone
+    ring.wait(lambda: ring.ask(doveadm.ring_status(), 2).alone)
+    assert peers(2) == [(1, "", True, ""), (2, "", True, ""), (3, "self", False, "ring synced")]
+
+    before = status(0)
+    ring.set_vhosts(ips[0], 10, 0)
+    ring.set_vhosts(ips[1], 0, 2)
+    ring.set_state(ips[2], State.DOWN, 2)
+    assert status(0) == status(1) == before | {ips[0]: (10, State.UP)}
+    assert status(2) == before | {ips[1]: (0, State.UP), ips[2]: (100, State.DOWN)}
+    ring.log_in("jane@example.com", 2)
+    assert [sum(each.users for each in ring.ask(doveadm.status(), director)) for director in range(3)] == [0, 0, 1]
+    assert [len(ring.ask(doveadm.proxy_list(), director)) for director in range(3)] == [0, 0, 1]
+
+    # Not with different states on both sides: real directors then may set it down and up for ever, as fast as they can.
+    ring.set_state(ips[2], State.UP, 2)
+    ring.mend()
+    ring.wait(lambda: all(ring.ask(doveadm.ring_status(), director).healthy for director in range(3)), 60)
+    assert status(0) == status(1) == status(2)
+    assert status(0)[ips[0]] in {(10, State.UP), (100, State.UP)}
+    assert status(0)[ips[1]] == (0, State.UP)
+    # A director that comes back tells its users to its neighbours, which needn't tell each other.
+    assert sum(each.users for each in ring.ask(doveadm.status(), 2)) == 1
+
+
+def test_the_sessions_of_each_director(any_ring: AnyRing) -> None:
+    users = (
+        *("jane@example.com", "joe@gold.example.com", "with blank@example.com", 'it\'s "quoted"; $(id) `id` \\'),
+        *("-leading", "üser@example.com", "名@例え.jp", "\udcff\udcfe", "12345", "a%b", "a@b@c", "*", " ", "x" * 200),
+    )
+    for user in users:
+        any_ring.log_in(user, 0)
+    for _ in range(2):
+        any_ring.log_in("jane@example.com", 2)
+
+    backends = {each.ip: each for each in any_ring.ask(doveadm.status())}
+    rings = rings_by_tag(backends.values())
+
+    def row(user: str) -> bytes:
+        ip = rings["gold" if user == "joe@gold.example.com" else ""].backend_of(user_hash(user))
+        return f"{user}\timap\t127.0.0.1\t{ip}\t{any_ring.mail_port}".encode("utf-8", "surrogateescape")
+
+    keys = b"username\tservice\tsrc-ip\tdest-ip\tdest-port"
+    answer = any_ring.doveadm("-f", "tab", "proxy", "list")
+    assert (answer.status, answer.stderr) == (0, b"")
+    titles, *lines = answer.stdout.removesuffix(b"\n").split(b"\n")
+    assert titles == b"username\tproto\tsrc ip\tdest ip\tport"
+    # Each session has a login process of its own, and each of these sends titles.
+    assert sorted(lines[::2]) == sorted(map(row, users))
+    assert lines[1::2] == [keys] * (len(users) - 1)
+    assert any_ring.doveadm("-h", "-f", "tab", "proxy", "list").stdout.count(keys + b"\n") == len(users) - 1
+    sessions = any_ring.ask(doveadm.proxy_list())
+    assert sorted(each.user for each in sessions) == sorted(map(clean, (os.fsencode(user) for user in users)))
+    assert {backends[each.ip].tag for each in sessions if each.user.startswith("joe")} == {"gold"}
+
+    assert any_ring.doveadm("-f", "tab", "proxy", "list", director=1) == Answer(0, b"\n", b"")
+    jane = row("jane@example.com")
+    assert any_ring.doveadm("-f", "tab", "proxy", "list", director=2).stdout.split(b"\n")[1:] == [jane, keys, jane, b""]
+    for director in range(3):
+        assert sum(each.users for each in any_ring.ask(doveadm.status(), director)) == len(users)
+
+    any_ring.log_out("jane@example.com", 2)
+    any_ring.wait(lambda: len(any_ring.ask(doveadm.proxy_list(), 2)) == 1)
+    any_ring.log_out("jane@example.com", 2)
+    any_ring.wait(lambda: any_ring.doveadm("-f", "tab", "proxy", "list", director=2) == Answer(0, b"\n", b""))
+    assert len(any_ring.ask(doveadm.proxy_list())) == len(users)
+    assert sum(each.users for each in any_ring.ask(doveadm.status())) == len(users)
