@@ -71,9 +71,24 @@ async def connect(
         yield connection
 
 
-async def enter(server: PracticeServer, director: int = 0) -> None:
-    async with connect(server, director):
+async def enter(server: PracticeServer, director: int = 0, **others: Any) -> None:
+    async with connect(server, director, **others):
         pass
+
+
+async def at_the_door(server: PracticeServer, director: int) -> asyncio.Task[None]:
+    """Somebody who tries to enter, has shaken hands, and waits to be let in."""
+    waits = asyncio.Event()
+
+    class Caller(asyncssh.SSHClient):
+        def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+            waits.set()
+            return True
+
+    entering = asyncio.create_task(enter(server, director, client_factory=Caller, known_hosts=([], [], [])))
+    async with asyncio.timeout(10):
+        await waits.wait()
+    return entering
 
 
 async def test_every_director_answers_the_programs_own_client(ring: Ring) -> None:
@@ -90,13 +105,6 @@ async def test_another_key_is_refused(server: PracticeServer, tmp_path: Path) ->
     with pytest.raises(AuthenticationFailed):
         await ssh.connect(server.destinations[0])
     await ssh.close()
-
-
-async def entered(server: PracticeServer, director: int) -> None:
-    """Until somebody stands before the director's door."""
-    async with asyncio.timeout(10):
-        while not server._doors[director]._connections:  # noqa: ASYNC110 (it has no event to wait for)
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("others", [{"username": "root"}, {"client_keys": None, "password": "demo"}])
@@ -164,11 +172,18 @@ async def test_commands_side_by_side_take_no_longer_than_one(connection: asyncss
     assert {each.exit_status for each in done} == {0}
 
 
-async def test_time_passes_by_itself_at_its_speed(practice: PracticeRing) -> None:
-    async with await serve(practice, speed=600):
+async def test_time_passes_by_itself_at_its_speed() -> None:
+    five_minutes_later = asyncio.Event()
+
+    class Watched(PracticeRing):
+        def advance(self, seconds: float) -> None:
+            super().advance(seconds)
+            if self.now >= START + timedelta(seconds=300):
+                five_minutes_later.set()
+
+    async with await serve(Watched(users=500, start=START), speed=600):
         async with asyncio.timeout(10):
-            while practice.now < START + timedelta(seconds=300):  # noqa: ASYNC110 (it has no event to wait for)
-                await asyncio.sleep(0.02)
+            await five_minutes_later.wait()
     assert "practice ring" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
@@ -205,13 +220,11 @@ async def test_a_frozen_director_can_be_severed_and_closed(practice: PracticeRin
     async with await serve(practice) as server:
         server.freeze(0)
         server.freeze(1)
-        entering = asyncio.create_task(enter(server))
-        await entered(server, 0)
+        entering = await at_the_door(server, 0)
         await server.sever(0)
         with pytest.raises((asyncssh.Error, OSError)):
             await entering
-        entering = asyncio.create_task(enter(server, 1))
-        await entered(server, 1)
+        entering = await at_the_door(server, 1)
     with pytest.raises((asyncssh.Error, OSError)):
         await entering
 
