@@ -101,11 +101,18 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
+    from director_tui.demo.scenarios import CALM, SCENARIOS
+
     demo = command("demo", "the dashboard on a practice ring inside the program; needs no server", _demo)
     demo.add_argument("--backends", type=_whole(1, 400), default=8, metavar="N", help="how many backends (8)")
     demo.add_argument("--users", type=_whole(0, 1_000_000), default=20_000, metavar="N", help="about how many (20000)")
     demo.add_argument("--seed", type=_whole(0, 2**32), default=1, metavar="N", help="same seed, same ring (1)")
     demo.add_argument("--speed", type=_number(0.1, 600), default=1.0, metavar="X", help="how fast its time runs (1)")
+    demo.add_argument(
+        "--scenario", choices=SCENARIOS, default=CALM, metavar="NAME", help=f"what happens on it, see below ({CALM})"
+    )
+    demo.formatter_class = argparse.RawDescriptionHelpFormatter
+    demo.epilog = "scenarios:\n" + "\n".join(f"  {each.name:<16}{each.summary}" for each in SCENARIOS.values())
     status = command("status", "one reading of the ring, then exit", _status)
     status.add_argument("--json", action="store_true", help="as JSON")
     lookup = command("lookup", "where a user is, and would be", _lookup)
@@ -275,7 +282,13 @@ def _demo(options: argparse.Namespace) -> int:
         ssh = await asyncio.to_thread(_import_ssh)
         from director_tui.demo.server import serve
 
-        ring = PracticeRing(backends=options.backends, users=options.users, seed=options.seed, start=datetime.now(UTC))
+        ring = PracticeRing(
+            backends=options.backends,
+            users=options.users,
+            seed=options.seed,
+            start=datetime.now(UTC),
+            scenario=options.scenario,
+        )
         server = await serve(ring, speed=options.speed)
         directors = tuple(DirectorConfig(destination) for destination in server.destinations)
         opened = ssh(known_hosts=server.known_hosts, identity=server.identity, ssh_config=server.ssh_config, ask=ask)

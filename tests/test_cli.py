@@ -299,6 +299,7 @@ def test_options_before_the_command_are_not_reset_by_it(ready: Program) -> None:
         (["--interval", "0", "status"], "a number from 0.2 to 3600 was expected, not '0'"),
         (["status", "--interval", "nan"], "a number from 0.2 to 3600 was expected, not 'nan'"),
         (["demo", "--backends", "0"], "a whole number from 1 to 400 was expected, not '0'"),
+        (["demo", "--scenario", "calms"], "invalid choice: 'calms' (choose from 'calm', 'storage-outage',"),
         (["demo", "-d", "x"], "demo has a ring of its own"),
         (["-c", "x", "-d", "y", "status"], "-c and -d exclude each other"),
         (["-d", "-oProxyCommand=x", "status"], "expected one argument"),

@@ -59,10 +59,10 @@ class Story:
         for number, script in enumerate(self._scripts):
             while self._next[number] <= tick:
                 wait_s = next(script, None)
-                self._next[number] = _NEVER if wait_s is None else tick + max(1, round(wait_s * TICKS_PER_S))
+                self._next[number] += _FOR_EVER if wait_s is None else max(1, round(wait_s * TICKS_PER_S))
 
 
-_NEVER: Final = 1 << 60
+_FOR_EVER: Final = 1 << 60
 
 
 def _storage_outage(ring: Stage, dice: Random) -> Iterator[float]:

@@ -61,7 +61,7 @@ class _Link:
         self.called = called
         self._ports = ports
         self._server: asyncio.Server | None = None
-        self._passing: set[asyncio.Task[None]] = set()
+        self._passing: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def open(self) -> None:
         if self._server is None:
@@ -71,14 +71,14 @@ class _Link:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        for task in self._passing:
-            task.cancel()
-        await asyncio.gather(*self._passing, return_exceptions=True)
+        for to_caller in self._passing.values():
+            to_caller.transport.abort()  # which ends the other way, too
+        await asyncio.gather(*self._passing)
 
     async def _pass_on(self, from_caller: asyncio.StreamReader, to_caller: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._passing.add(task)
+        self._passing[task] = to_caller
         try:
             # A director takes connections from the IPs of its ring only.
             from_called, to_called = await asyncio.open_connection(
@@ -94,7 +94,7 @@ class _Link:
             pass  # one end has gone, so the other one goes
         finally:
             to_caller.transport.abort()
-            self._passing.discard(task)
+            del self._passing[task]
 
     async def _tell(
         self, speaker: asyncio.StreamReader, listener: asyncio.StreamWriter, ports: Mapping[str, int]

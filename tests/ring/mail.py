@@ -25,7 +25,7 @@ class MailBackends:
         self._servers: dict[str, asyncio.Server] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mail backends")
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._sessions: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -49,20 +49,20 @@ class MailBackends:
     async def _close(self) -> None:
         for server in self._servers.values():
             server.close()
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+        for writer in self._sessions.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._sessions)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = asyncio.current_task()
         assert session is not None
-        self._sessions.add(session)
+        self._sessions[session] = writer
         try:
             with contextlib.suppress(ConnectionError):
                 await _answer(reader, writer)
         finally:
             writer.transport.abort()
-            self._sessions.discard(session)
+            del self._sessions[session]
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
