@@ -107,7 +107,7 @@ class PracticeRing:
             self._story.advance(self._tick)
             if self._joins is not None and self._joins[1] <= self._tick:
                 self._join(self._joins[0])
-            for side in set(self._sides):
+            for side in dict.fromkeys(self._sides):
                 side.expire(self._tick)
             for visit in self._coming_back.pop(self._tick, ()):
                 self._log_in(visit)
@@ -165,7 +165,7 @@ class PracticeRing:
         """A part of a backend's sessions break, 0…1, and so do new ones of the same users until repair(). They try
         again within two minutes, wherever the directors send them then."""
         self._failing[ip] = part
-        for side in set(self._sides):
+        for side in dict.fromkeys(self._sides):
             for each in side.break_sessions(ip, self._tick, lambda each: 0 <= _lot(each.person) < part):
                 self._try_again(each.person, each.until)
 

@@ -401,3 +401,59 @@ def test_a_ring_that_was_all_down_knows_its_configuration_only() -> None:
     }
     ring.advance(30)
     assert 0 < total(ring) < 200
+
+
+def test_a_director_that_starts_while_it_is_cut_off_knows_its_configuration_only() -> None:
+    ring = make()
+    ring.set_vhosts("10.1.0.1", 3)
+    ring.cut_off(2)
+    assert ask(ring, doveadm.status(), 2) == ask(ring, doveadm.status())
+    sessions = len(ask(ring, doveadm.proxy_list())) + len(ask(ring, doveadm.proxy_list(), 1))
+    ring.stop_director(2)
+    assert len(ask(ring, doveadm.proxy_list())) + len(ask(ring, doveadm.proxy_list(), 1)) == sessions
+    ring.advance(30)
+    ring.start_director(2)
+    assert {(each.vhosts, each.users) for each in ask(ring, doveadm.status(), 2)} == {(100, 0)}
+    assert ask(ring, doveadm.status())[0].vhosts == 3
+    view = ask(ring, doveadm.ring_status(), 2)
+    assert view.alone
+    assert [peer.last_failed for peer in view.peers] == [*[START + timedelta(seconds=30)] * 2, None]
+
+
+def test_only_one_director_is_cut_off_at_a_time_and_comes_back_when_it_tries() -> None:
+    ring = make(users=0)
+    ring.mend()
+    ring.cut_off(0)
+    with pytest.raises(ValueError, match="split already"):
+        ring.cut_off(1)
+    ring.advance(25)
+    ring.mend()
+    ring.advance(25)
+    assert ask(ring, doveadm.ring_status()).alone
+    ring.advance(1)  # 30 s after it saw that it was alone
+    assert all(ask(ring, doveadm.ring_status(), director).healthy for director in range(3))
+    ring.cut_off(1)
+    assert not ask(ring, doveadm.ring_status(), 2).healthy
+
+
+def test_a_session_lasts_until_the_user_logs_out() -> None:
+    ring = make(users=0)
+    ring.log_in("jane@example.com", 1)
+    ring.log_in("jane@example.com", 2)
+    ring.advance(3 * USER_EXPIRE_S)
+    [session] = ask(ring, doveadm.proxy_list(), 1)
+    assert [session] == list(ask(ring, doveadm.proxy_list(), 2))
+    ring.log_out("jane@example.com", 1)
+    ring.advance(USER_EXPIRE_S)
+    assert assigned(ring) == {user_hash("jane@example.com"): session.ip}
+    ring.log_out("jane@example.com", 2)
+    assert ask(ring, doveadm.proxy_list(), 2) == ()
+    ring.advance(USER_EXPIRE_S)
+    assert assigned(ring) == {}
+
+
+def test_nobody_logs_in_without_a_usable_backend() -> None:
+    ring = make(backends=1, users=0)
+    ring.set_vhosts("10.1.0.1", 0)
+    with pytest.raises(ValueError, match="no backend takes jane"):
+        ring.log_in("jane")

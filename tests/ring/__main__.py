@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.ring", description=__doc__)
     parser.add_argument("--users", type=int, default=2_000, help="assigned users, spread at random (default 2000)")
+    parser.add_argument("--sessions", type=int, default=0, help="users who are logged in, besides (default 0)")
     parser.add_argument("--directors", type=int, default=3, help="size of the ring (default 3)")
     parser.add_argument("--backends", default=BACKENDS, help="director_mail_servers (default: %(default)s)")
     options = parser.parse_args()
@@ -38,6 +39,8 @@ def main() -> None:
         config = folder / "config.toml"
         config.write_text(_config(ring, sshds, folder / "known_hosts"))
         ring.assign_users(_users(ring, options.users))
+        for number in range(options.sessions):
+            ring.log_in(f"user{number}@{'gold.' if number % 4 == 0 else ''}example.com", number % options.directors)
         print(config.read_text())
         print(f"The ring's private sshds: ssh -F {folder / 'ssh_config'} d1   (key: {key})")
         for director in ring.directors:

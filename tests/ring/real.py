@@ -268,7 +268,8 @@ class RealRing:
         """A user's session through one director, on the backend that it chooses, until its close() or the ring's end.
 
         Whose name ends in @gold.example.com has the tag gold. Returns when the user is logged in, and so counted
-        everywhere. Raises RuntimeError when no backend takes the user, which takes Dovecot 30 s.
+        everywhere. The assignment outlives the session: `director flush -F all` forgets it. Raises RuntimeError when no
+        backend takes the user, for which Dovecot waits 30 s.
         """
         if self._mail is None:
             self._mail = self._cleanup.enter_context(MailBackends(self.mail_port))
