@@ -23,6 +23,15 @@ METACACHE: Final = ("auto", "yes", "no")
 
 
 @dataclass(frozen=True, slots=True)
+class Destination:
+    """``[USER@]HOST[:PORT]`` as it was written; what is None is left to the OpenSSH configuration."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DirectorConfig:
     """How to reach one director and how its tools are called there.
 
@@ -143,7 +152,7 @@ def ad_hoc_cluster(
 ) -> ClusterConfig:
     """A ring from the command line alone, named after its first host. Raises ConfigError."""
     words, doveconf = parse_words(doveadm if doveadm is not None else "doveadm", "--doveadm")
-    directors = tuple(DirectorConfig(check_destination(ssh, "-d"), words, doveconf) for ssh in destinations)
+    directors = tuple(DirectorConfig(_destination(ssh, "-d"), words, doveconf) for ssh in destinations)
     host = directors[0].ssh.rpartition("@")[2]
     return ClusterConfig(re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-") or "ring", directors, interval_s)
 
@@ -154,17 +163,42 @@ def parse_words(doveadm: str, where: str) -> tuple[tuple[str, ...], tuple[str, .
     return words, doveconf_words(words)
 
 
-def check_destination(ssh: str, where: str) -> str:
-    """Refuse what can be no SSH destination, and what OpenSSH would take for an option. Raises ConfigError."""
-    host = ssh.rpartition("@")[2]
-    if not host or ssh.startswith("-") or host.startswith("-") or any(c.isspace() or not c.isprintable() for c in ssh):
-        raise ConfigError(f"{where}: {_shown(ssh)} is no SSH destination", "write [USER@]HOST[:PORT]")
-    return ssh
+def parse_destination(text: str, *, shown: str = "") -> Destination:
+    """Take ``[USER@]HOST[:PORT]`` apart; IPv6 addresses with a port are written ``[ADDRESS]:PORT``.
+
+    Raises ConfigError for what is none, and for what ssh or a shell could take for something else: user and host reach
+    both, as words of ``ssh -G`` and through the tokens of a ProxyCommand. ``shown`` is what its sentence calls it.
+    """
+    wrong = f"{_shown(shown or text)} is no SSH destination"
+    user, at, rest = text.rpartition("@")
+    if match := re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]+))?", rest):
+        host, port = match[1], match[2]
+    elif rest.count(":") == 1:
+        host, _, port = rest.partition(":")
+    else:
+        host, port = rest, None
+    if not host or (at and not user) or not text.isprintable() or _UNSAFE.search(host) or _UNSAFE.search(user):
+        raise ConfigError(wrong, "write it as [USER@]HOST[:PORT]")
+    if port is not None and (not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536):
+        raise ConfigError(f"{wrong}: {_shown(port)} is no port number", "a port is a number from 1 to 65535")
+    return Destination(host, user if at else None, int(port) if port is not None else None)
+
+
+_UNSAFE: Final = re.compile(r"""^-|[ '"`$\\;&<>|(){}\[\]]""")
 
 
 def doveconf_words(doveadm: Sequence[str]) -> tuple[str, ...]:
     """The words for doveadm with doveadm replaced by doveconf, its path kept."""
     return tuple(re.sub(r"(^|/)doveadm$", r"\1doveconf", word) for word in doveadm)
+
+
+def _destination(ssh: str, where: str, *, ip: str = "") -> str:
+    """The destination as it was written; ``ip`` is put in where a backend's IP goes. Raises ConfigError."""
+    try:
+        parse_destination(ssh.replace("{ip}", ip) if ip else ssh, shown=ssh)
+    except ConfigError as error:
+        raise error.at(where) from None
+    return ssh
 
 
 def _cluster(name: str, table: _Table) -> ClusterConfig:
@@ -213,8 +247,7 @@ def _directors(table: _Table, doveadm: tuple[str, ...], doveconf: tuple[str, ...
             raise own.wrong("ssh", "is needed: where to reach this director")
         words = own.words("doveadm") or doveadm
         config_words = own.words("doveconf") or (doveconf if words == doveadm and doveconf else doveconf_words(words))
-        destination = check_destination(ssh, f"{table.path}: [{own.name}] ssh")
-        directors.append(DirectorConfig(destination, words, config_words))
+        directors.append(DirectorConfig(_destination(ssh, own.where("ssh")), words, config_words))
     repeated = [director.ssh for director in directors if [other.ssh for other in directors].count(director.ssh) > 1]
     if repeated and len({(director.ssh, director.doveadm) for director in directors}) < len(directors):
         raise table.wrong("directors", f"{repeated[0]} stands there twice")
@@ -230,7 +263,7 @@ def _backend_access(table: _Table) -> BackendAccess | None:
     if ssh is None or "{ip}" not in ssh:
         raise own.wrong("ssh", "is needed, with {ip} where the backend's IP goes")
     return BackendAccess(
-        ssh=check_destination(ssh, f"{table.path}: [{own.name}] ssh"),
+        ssh=_destination(ssh, own.where("ssh"), ip="192.0.2.1"),
         via_director=own.flag("via_director", default=True),
         doveadm=own.words("doveadm") or ("doveadm",),
         metacache=own.choice("metacache", METACACHE),
@@ -270,10 +303,14 @@ class _Table:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
                 hint = f"do you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-                raise ConfigError(f"{self._where(key)}: unknown key", hint)
+                raise ConfigError(f"{self.where(key)}: unknown key", hint)
 
     def wrong(self, key: str | None, why: str) -> ConfigError:
-        return ConfigError(f"{self._where(key)}: {why}")
+        return ConfigError(f"{self.where(key)}: {why}")
+
+    def where(self, key: str | None) -> str:
+        table = f" [{clean(self.name)}]" if self.name else ""
+        return f"{self.path}:{table}" + (f" {clean(key)}" if key is not None else "")
 
     def value(self, key: str) -> object:
         return self._values.get(key)
@@ -317,11 +354,7 @@ class _Table:
 
     def words(self, key: str) -> tuple[str, ...] | None:
         value = self.text(key)
-        return None if value is None else _words(value, self._where(key))
-
-    def _where(self, key: str | None) -> str:
-        table = f" [{clean(self.name)}]" if self.name else ""
-        return f"{self.path}:{table}" + (f" {clean(key)}" if key is not None else "")
+        return None if value is None else _words(value, self.where(key))
 
 
 def _words(text: str, where: str) -> tuple[str, ...]:

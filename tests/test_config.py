@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from director_tui.config import (
     BackendAccess,
     ClusterConfig,
     Config,
+    Destination,
     DirectorConfig,
     ad_hoc_cluster,
     config_path,
     parse_config,
+    parse_destination,
     read_config,
 )
 from director_tui.errors import ConfigError
@@ -135,6 +138,56 @@ def test_doveconf_follows_from_doveadm(doveadm: str, doveconf: tuple[str, ...]) 
     assert ad_hoc_cluster(["d1"], doveadm).directors[0].doveconf == doveconf
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dir1", Destination("dir1")),
+        ("ops@dir1.example.com", Destination("dir1.example.com", "ops")),
+        ("ops@dir1:2222", Destination("dir1", "ops", 2222)),
+        ("ops@realm@dir1", Destination("dir1", "ops@realm")),
+        ("[2001:db8::1]:22", Destination("2001:db8::1", None, 22)),
+        ("[2001:db8::1]", Destination("2001:db8::1")),
+        ("ops@2001:db8::1", Destination("2001:db8::1", "ops")),
+        ("fe80::1%eth0", Destination("fe80::1%eth0")),
+    ],
+)
+def test_destinations(text: str, expected: Destination) -> None:
+    assert parse_destination(text) == expected
+    assert only_director(text).ssh == text
+    assert ad_hoc_cluster([text]).directors[0].ssh == text
+
+
+NO_DESTINATIONS = [
+    *("", "@h", "ops@", ":22", "h:", "h:0", "h:65536", "h:٣", "h:" + "9" * 5000, "[::1]:70000", "[h", "-v", "-l@h"),
+    *("a;b", "a b", "a\nb", "h\x1b[m", "$h", "o'brien@h", "h\u202e", "h\u00a0", "{ip}", "-oProxyCommand=x", "root@-oX"),
+]
+
+
+@pytest.mark.parametrize("text", NO_DESTINATIONS, ids=ascii)
+def test_what_is_no_destination_is_found_when_it_is_read(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no SSH destination") as caught:
+        parse_destination(text)
+    assert str(caught.value).isprintable()
+    assert caught.value.remedy
+    with pytest.raises(ConfigError, match=r"^-d: .* is no SSH destination"):
+        ad_hoc_cluster(["dir1", text])
+    if text.isprintable() and text:
+        with pytest.raises(ConfigError) as caught:
+            only_director(text)
+        assert str(caught.value).startswith(f"{FILE}: [clusters.x.directors 1] ssh: “")
+
+
+def only_director(ssh: str) -> DirectorConfig:
+    return parse(f"[clusters.x]\ndirectors = [{json.dumps(ssh)}]").cluster().directors[0]
+
+
+@pytest.mark.parametrize("ssh", ["{ip}", "ops@{ip}", "ops@{ip}:2222", "[{ip}]:2222", "mail-{ip}.example.com"])
+def test_how_backends_are_reached(ssh: str) -> None:
+    access = only(f'backends = {{ssh = "{ssh}"}}').backends
+    assert access is not None
+    assert access.ssh == ssh
+
+
 def test_a_choice_of_words_for_one_director_does_not_take_the_others_doveconf() -> None:
     cluster = parse(
         '[clusters.x]\ndirectors = [{ssh = "a", doveadm = "/opt/doveadm"}, {ssh = "b", doveconf = "c"}, "d"]\n'
@@ -174,9 +227,15 @@ BAD = [
     (
         '[clusters.x]\ndirectors = ["-oProxyCommand=evil"]',
         "{file}: [clusters.x.directors 1] ssh: “-oProxyCommand=evil” is no SSH destination",
-        "write [USER@]HOST[:PORT]",
+        "write it as [USER@]HOST[:PORT]",
     ),
     ('[clusters.x]\ndirectors = ["root@-oX"]', "{file}: [clusters.x.directors 1] ssh: “root@-oX” is no SSH", ""),
+    (
+        '[clusters.x]\ndirectors = ["a", {ssh = "root@b:22222222"}]',
+        "{file}: [clusters.x.directors 2] ssh: “root@b:22222222” is no SSH destination: “22222222” is no port number",
+        "a port is a number from 1 to 65535",
+    ),
+    ('[clusters.x]\ndirectors = ["a;b"]', "{file}: [clusters.x.directors 1] ssh: “a;b” is no SSH destination", "write"),
     ('[clusters.x]\ndirectors = ["a b"]', "{file}: [clusters.x.directors 1] ssh: “a b” is no SSH", ""),
     ('[clusters.x]\ndirectors = ["root@"]', "{file}: [clusters.x.directors 1] ssh: “root@” is no SSH", ""),
     ('[clusters.x]\ndirectors = ["a", "b", "a"]', "{file}: [clusters.x] directors: a stands there twice", ""),
@@ -205,6 +264,12 @@ BAD = [
             ("backends = {}", "[clusters.x.backends] ssh: is needed, with {{ip}} where the backend's IP goes"),
             ('backends = {ssh = "ops@mail"}', "[clusters.x.backends] ssh: is needed, with {{ip}}"),
             ('backends = {ssh = "-{ip}"}', "[clusters.x.backends] ssh: “-{{ip}}” is no SSH destination"),
+            (
+                'backends = {ssh = "ops@{ip}:ssh"}',
+                "[clusters.x.backends] ssh: “ops@{{ip}}:ssh” is no SSH destination: “ssh” is no port number",
+            ),
+            ('backends = {ssh = "a;b@{ip}"}', "[clusters.x.backends] ssh: “a;b@{{ip}}” is no SSH destination"),
+            ('backends = {ssh = "[{ip}"}', "[clusters.x.backends] ssh: “[{{ip}}” is no SSH destination"),
             (
                 'backends = {ssh = "{ip}", metacache = "on"}',
                 "[clusters.x.backends] metacache: one of auto, yes, no was",
@@ -263,9 +328,6 @@ def test_a_ring_without_configuration_is_named_after_its_first_host() -> None:
     assert {each.doveadm for each in cluster.directors} == {("sudo", "-n", "doveadm")}
     assert cluster.interval_s == 7.0
     assert ad_hoc_cluster(["root@[::1]"]).name == "1"
-    for wrong in ("", "-oX", "a b", "root@", "a\nb"):
-        with pytest.raises(ConfigError, match=r"^-d: .* is no SSH destination"):
-            ad_hoc_cluster(["dir1", wrong])
     with pytest.raises(ConfigError, match=r"^--doveadm: is empty"):
         ad_hoc_cluster(["dir1"], "")
 

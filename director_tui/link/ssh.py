@@ -22,25 +22,20 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import asyncssh
 from asyncssh.config import SSHClientConfig
 
+from director_tui.config import parse_destination
 from director_tui.errors import ConfigError, ConnectionLost, MalformedOutput, NoAnswer, SessionRefused
 from director_tui.link.host_keys import add_to_known_hosts, known_keys, refusal
 from director_tui.link.once import Once
 from director_tui.link.questions import Ask, Question
-from director_tui.link.ssh_config import (
-    Destination,
-    HostConfig,
-    find_ssh,
-    from_settings,
-    home,
-    parse_destination,
-    query,
-)
+from director_tui.link.ssh_config import HostConfig, find_ssh, from_settings, home, query
 from director_tui.link.ssh_keys import Keyring
 from director_tui.link.ssh_login import CertificateRefused, KeyRefused, Login
 from director_tui.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from director_tui.config import Destination
 
 __all__ = ["Ask", "Connection", "Question", "Reply", "Ssh", "add_to_known_hosts"]
 

@@ -18,25 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import ConfigError
-from director_tui.text import clean, clean_lines
+from director_tui.text import clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from director_tui.config import Destination
 
 QUERY_LIMIT_S: Final = 10.0
 """How long ``ssh -G`` may take, in seconds; only a ``Match exec`` in the configuration takes any time."""
 
 KEEPALIVE_S: Final = 5.0
 DEFAULT_PORT: Final = 22
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """``[USER@]HOST[:PORT]`` as it was written; what is None is left to the configuration."""
-
-    host: str
-    user: str | None = None
-    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +69,6 @@ class HostConfig:
         if self.host_key_alias:
             return self.host_key_alias
         return self.host.lower() if self.port == DEFAULT_PORT else f"[{self.host.lower()}]:{self.port}"
-
-
-def parse_destination(text: str) -> Destination:
-    """Take ``[USER@]HOST[:PORT]`` apart; IPv6 addresses with a port are written ``[ADDRESS]:PORT``.
-
-    Raises ConfigError for what is none, and for what ssh or a shell could take for something else: user and host reach
-    both, as words of ``ssh -G`` and through the tokens of a ProxyCommand.
-    """
-    user, at, rest = text.rpartition("@")
-    if match := re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]+))?", rest):
-        host, port = match[1], match[2]
-    elif rest.count(":") == 1:
-        host, _, port = rest.partition(":")
-    else:
-        host, port = rest, None
-    if not host or (at and not user) or _UNSAFE.search(host) or _UNSAFE.search(user):
-        raise ConfigError(f"“{clean(text)}” is no SSH destination", "write it as [USER@]HOST[:PORT]")
-    if port is not None and (not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536):
-        raise ConfigError(f"“{clean(text)}” is no SSH destination: {clean(port) or 'nothing'} is no port number")
-    return Destination(host, user if at else None, int(port) if port is not None else None)
-
-
-_UNSAFE = re.compile(r"""^-|[\x00-\x20\x7f'"`$\\;&<>|(){}]""")
 
 
 def find_ssh() -> str | None:

@@ -6,44 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from director_tui.config import Destination, parse_destination
 from director_tui.errors import ConfigError
 from director_tui.link import ssh_config
-from director_tui.link.ssh_config import (
-    Destination,
-    HostConfig,
-    find_ssh,
-    from_settings,
-    home,
-    parse_destination,
-    query,
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("dir1", Destination("dir1")),
-        ("ops@dir1.example.com", Destination("dir1.example.com", "ops")),
-        ("ops@dir1:2222", Destination("dir1", "ops", 2222)),
-        ("ops@realm@dir1", Destination("dir1", "ops@realm")),
-        ("[2001:db8::1]:22", Destination("2001:db8::1", None, 22)),
-        ("[2001:db8::1]", Destination("2001:db8::1")),
-        ("ops@2001:db8::1", Destination("2001:db8::1", "ops")),
-        ("fe80::1%eth0", Destination("fe80::1%eth0")),
-    ],
-)
-def test_destinations(text: str, expected: Destination) -> None:
-    assert parse_destination(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "@h", "ops@", ":22", "h:", "h:0", "h:65536", "h:٣", "-v", "-l@h", "a;b", "a b", "a\nb", "h\x1b[m", "$h"],
-)
-def test_what_is_no_destination(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no SSH destination") as caught:
-        parse_destination(text)
-    assert "\x1b" not in str(caught.value)
+from director_tui.link.ssh_config import HostConfig, find_ssh, from_settings, home, query
 
 
 async def asked(config: str, destination: str, folder: Path) -> HostConfig:
