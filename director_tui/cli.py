@@ -136,7 +136,12 @@ def _common(parser: argparse.ArgumentParser, default: str | None, directors: str
         metavar="[USER@]HOST[:PORT]",
         help="a director of a ring that is not configured; repeatable",
     )
-    group.add_argument("--doveadm", default=default, metavar="CMD", help='how doveadm is called ("sudo -n doveadm")')
+    group.add_argument(
+        "--doveadm",
+        default=default,
+        metavar="CMD",
+        help='how doveadm is called ("sudo -n doveadm"), and so doveconf; plain "doveconf" if no word of it is doveadm',
+    )
     group.add_argument(
         "--read-only", action="store_true", default=default or False, help="never change anything on the ring"
     )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_INTERVAL_S: Final = 2.0
 MONITORS: Final = ("none", "dovemon", "poolmon")
 METACACHE: Final = ("auto", "yes", "no")
+DOVECONF: Final = ("doveconf",)
+"""How doveconf is called where nothing says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class DirectorConfig:
 
     ssh: str
     doveadm: tuple[str, ...] = ("doveadm",)
-    doveconf: tuple[str, ...] = ("doveconf",)
+    doveconf: tuple[str, ...] = DOVECONF
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,12 @@ def ad_hoc_cluster(
 
 
 def parse_words(doveadm: str, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The words for doveadm, split as a shell does, and those for doveconf that follow. Raises ConfigError."""
+    """The words for doveadm, split as a shell does, and those for doveconf. Raises ConfigError.
+
+    Where none of them is doveadm itself, as with a wrapper of another name, doveconf is called as it is by default.
+    """
     words = _words(doveadm, where)
-    return words, doveconf_words(words)
+    return words, doveconf_words(words) or DOVECONF
 
 
 def parse_destination(text: str, *, shown: str = "") -> Destination:
@@ -187,9 +192,10 @@ def parse_destination(text: str, *, shown: str = "") -> Destination:
 _UNSAFE: Final = re.compile(r"""^-|[ '"`$\\;&<>|(){}\[\]]""")
 
 
-def doveconf_words(doveadm: Sequence[str]) -> tuple[str, ...]:
-    """The words for doveadm with doveadm replaced by doveconf, its path kept."""
-    return tuple(re.sub(r"(^|/)doveadm$", r"\1doveconf", word) for word in doveadm)
+def doveconf_words(doveadm: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The words for doveadm with doveadm replaced by doveconf, its path kept; None if none of them is doveadm."""
+    words = tuple(re.sub(r"(^|/)doveadm$", r"\1doveconf", word) for word in doveadm)
+    return words if words != doveadm else None
 
 
 def _destination(ssh: str, where: str, *, ip: str = "") -> str:
@@ -246,7 +252,11 @@ def _directors(table: _Table, doveadm: tuple[str, ...], doveconf: tuple[str, ...
         if ssh is None:
             raise own.wrong("ssh", "is needed: where to reach this director")
         words = own.words("doveadm") or doveadm
-        config_words = own.words("doveconf") or (doveconf if words == doveadm and doveconf else doveconf_words(words))
+        config_words = own.words("doveconf") or (doveconf if words == doveadm else None) or doveconf_words(words)
+        if config_words is None:
+            place = own if own.value("doveadm") else table
+            why = f"none of the words in {_shown(place.text('doveadm'))} is doveadm, to call doveconf in the same way"
+            raise place.wrong("doveadm", why, "set doveconf there, too")
         directors.append(DirectorConfig(_destination(ssh, own.where("ssh")), words, config_words))
     repeated = [director.ssh for director in directors if [other.ssh for other in directors].count(director.ssh) > 1]
     if repeated and len({(director.ssh, director.doveadm) for director in directors}) < len(directors):
@@ -305,8 +315,8 @@ class _Table:
                 hint = f"do you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
                 raise ConfigError(f"{self.where(key)}: unknown key", hint)
 
-    def wrong(self, key: str | None, why: str) -> ConfigError:
-        return ConfigError(f"{self.where(key)}: {why}")
+    def wrong(self, key: str | None, why: str, remedy: str = "") -> ConfigError:
+        return ConfigError(f"{self.where(key)}: {why}", remedy)
 
     def where(self, key: str | None) -> str:
         table = f" [{clean(self.name)}]" if self.name else ""

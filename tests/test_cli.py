@@ -537,6 +537,18 @@ def test_what_a_director_can_answer_instead(
     assert what in out
 
 
+@pytest.mark.parametrize("command", [["status"], ["check"]])
+def test_a_wrapper_is_called_for_doveadm_alone(pretend: Callable[..., Program], command: list[str]) -> None:
+    program = pretend()
+    folder = program.folder / "bin"
+    wrapper, log = folder / "dadm", folder / "log"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >> {log}\nexec {folder}/doveadm "$@"\n')
+    wrapper.chmod(0o755)
+    shown, _ = printable(program.configured(*command, "--doveadm", str(wrapper)))
+    assert "2 backends, 2 usable" in shown or "10.1.0.2" in shown
+    assert {line[:16] for line in log.read_text().splitlines()} == {"-f tab director "}
+
+
 def test_noise_of_a_login_shell_is_passed_over(pretend: Callable[..., Program]) -> None:
     noise = b"Welcome to mail-01!\n\x1b[32mno\ttabs\xff\n"
     program = pretend(**{subject: (code, noise + out, b"motd\n") for subject, (code, out, _) in GOOD.items()})

@@ -130,12 +130,27 @@ def test_everything_but_the_directors_has_a_default() -> None:
         ("sudo -n doveadm", ("sudo", "-n", "doveconf")),
         ("/opt/dovecot/bin/doveadm -c /etc/x.conf", ("/opt/dovecot/bin/doveconf", "-c", "/etc/x.conf")),
         ("'my tools/doveadm' -i two", ("my tools/doveconf", "-i", "two")),
-        ("doveadm-wrapper", ("doveadm-wrapper",)),
     ],
 )
 def test_doveconf_follows_from_doveadm(doveadm: str, doveconf: tuple[str, ...]) -> None:
     assert only(f'doveadm = "{doveadm}"').directors[0].doveconf == doveconf
     assert ad_hoc_cluster(["d1"], doveadm).directors[0].doveconf == doveconf
+
+
+@pytest.mark.parametrize("wrapper", ["/usr/local/bin/dadm", "sudo -n doveadm-2.3", "ssh-wrap doveadm.sh"])
+def test_a_wrapper_of_another_name_is_never_called_for_doveconf(wrapper: str) -> None:
+    caught = error(f'[clusters.x]\ndirectors = ["a"]\ndoveadm = "{wrapper}"')
+    assert str(caught).startswith(f"{FILE}: [clusters.x] doveadm: none of the words in “{wrapper}” is doveadm")
+    assert "doveconf" in caught.remedy
+    one = f'{{ssh = "b", doveadm = "{wrapper}"}}'
+    caught = error(f'[clusters.x]\ndirectors = ["a", {one}]\ndoveconf = "sudo doveconf"')
+    assert str(caught).startswith(f"{FILE}: [clusters.x.directors 2] doveadm: none of the words in “{wrapper}”")
+    assert only(f'doveadm = "{wrapper}"\ndoveconf = "dconf"').directors[0].doveconf == ("dconf",)
+    one = f'{{ssh = "b", doveadm = "{wrapper}", doveconf = "dconf"}}'
+    assert parse(f"[clusters.x]\ndirectors = [{one}]").cluster().directors[0].doveconf == ("dconf",)
+    # The command line has no option for doveconf, so that is called as it is by default.
+    assert ad_hoc_cluster(["d1"], wrapper).directors[0].doveadm == tuple(wrapper.split())
+    assert ad_hoc_cluster(["d1"], wrapper).directors[0].doveconf == ("doveconf",)
 
 
 @pytest.mark.parametrize(
