@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import selectors
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from director_tui.config import ClusterConfig, Config
-    from director_tui.link.questions import Ask, Question
+    from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
     from director_tui.link.ssh import Ssh
     from director_tui.ui.app import OpenRing
@@ -210,33 +211,24 @@ def _import_ssh() -> type[Ssh]:
 
 def _once(cluster: ClusterConfig, use: Callable[[Ring], Awaitable[int]]) -> int:
     """Open the ring, use it once, close it."""
+    from director_tui import terminal
+
+    ask = terminal.ask if terminal.somebody_is_there() else None
 
     async def run() -> int:
-        ring = await _open(cluster, ask_on_terminal)
+        ring = await _open(cluster, ask)
         try:
             return await use(ring)
         finally:
             await ring.close()
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        return runner.run(run())
 
 
-async def ask_on_terminal(question: Question) -> str | None:
-    """Ask on the controlling terminal, which standard input and output need not be. None if there is none."""
-    import getpass
-
-    def ask() -> str | None:
-        text = f"{question.title}: {question.prompt.strip()} "
-        try:
-            with open("/dev/tty", "r+b", buffering=0) as terminal:
-                if question.secret:
-                    return getpass.getpass(text)
-                terminal.write(text.encode())
-                return terminal.readline().decode("utf-8", "surrogateescape").rstrip("\n")
-        except (OSError, EOFError):
-            return None
-
-    return await asyncio.to_thread(ask)
+def _loop() -> asyncio.AbstractEventLoop:
+    """One that can wait for a terminal's input: what asyncio prefers on macOS (kqueue) refuses /dev/tty."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -411,6 +411,14 @@ def test_a_refused_login(program: Program, make_sshd: MakeSshd) -> None:
     assert [line[:4] for line in out.splitlines()[:3]] == ["ok  ", "ok  ", "fail"]
 
 
+def test_nobody_declines_where_there_is_no_terminal(program: Program, make_sshd: MakeSshd) -> None:
+    sshd = make_sshd(extra=["PasswordAuthentication yes"])
+    program.configure([(sshd.destination, "doveadm")], sshd.known_hosts)
+    err = refused(program.configured("status"), 3)
+    assert "the host also takes password, but nobody can be asked here" in err
+    assert "declined" not in err
+
+
 def test_a_stopped_director(
     program: Program, make_ring: MakeRing, real_sshds: list[Sshd], ring_known_hosts: Path
 ) -> None:

@@ -21,8 +21,9 @@ ROOT = Path(__file__).parents[1]
 # Room -> the rooms that it may know, beside itself. "" is director_tui/__init__.py: the version, for everybody.
 MAY_KNOW = {
     "__main__": {"cli", "errors", "text"},
-    "cli": {"oneshot", "ui", "operations", "link", "director", "demo", "config", "errors", "text"},
+    "cli": {"oneshot", "terminal", "ui", "operations", "link", "director", "demo", "config", "errors", "text"},
     "oneshot": {"link", "director", "config", "errors", "text"},  # cli's commands without a screen: never ui
+    "terminal": {"link", "errors", "text"},
     "ui": {"operations", "link", "director", "config", "errors", "text", "times"},
     "operations": {"link", "director", "config", "errors", "text", "times"},
     "link": {"director", "config", "errors", "text", "times"},

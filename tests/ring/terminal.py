@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,8 @@ class Terminal:
 
     def start(self, words: Sequence[str], width: int, height: int, **environment: str) -> None:
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
-        line = f"cd {shlex.quote(str(ROOT))}; {settings} {shlex.join(words)}; echo {GONE} $?; exec cat"
+        # ctrl+c is for the program, not for the shell that says how it ended.
+        line = f"trap : INT; cd {shlex.quote(str(ROOT))}; {settings} {shlex.join(words)}; echo {GONE} $?; exec cat"
         size = ["-x", str(width), "-y", str(height)]
         self._run("new-session", "-d", *size, "sh", "-c", line, ";", "set", "-g", "set-clipboard", "on")
 
@@ -55,6 +57,15 @@ class Terminal:
         words = [*self._tmux, "show-buffer"]
         shown = subprocess.run(words, check=False, capture_output=True, env=self._environment, timeout=20)
         return shown.stdout.decode()
+
+    @property
+    def echoes(self) -> bool:
+        """Whether what is typed is shown, as the terminal itself has it."""
+        descriptor = os.open(self._run("display-message", "-p", "#{pane_tty}").strip(), os.O_RDWR | os.O_NOCTTY)
+        try:
+            return bool(termios.tcgetattr(descriptor)[3] & termios.ECHO)
+        finally:
+            os.close(descriptor)
 
     def end(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True, env=self._environment)
