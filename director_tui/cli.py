@@ -1,7 +1,8 @@
 """The command line: options to what is run, and the exit status.
 
 0 fine; 1 only from ``check``: reached, but something is wrong; 2 usage or configuration; 3 the ring could not be
-reached or read. Textual and asyncssh are imported only where they are needed: ``--help`` loads neither.
+reached or read; 70 a fault of this program itself; 130 interrupted. Textual and asyncssh are imported only where they
+are needed: ``--help`` loads neither.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from director_tui import __version__
-from director_tui.errors import DirectorTuiError, UsageError
+from director_tui.errors import DirectorTuiError, InternalFault, UsageError
+from director_tui.terminal import ask, give_up, somebody_is_there, tell
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -41,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             _flush()
     except DirectorTuiError as error:
-        complain(error)
-        return error.exit_status
+        return _failed(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more while flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)  # whoever read our output has gone
         return FINE
+    except Exception as error:  # noqa: BLE001 - the outermost place: what nobody foresaw is said without a traceback
+        return _failed(InternalFault(error))
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -66,17 +68,15 @@ def _flush() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         raise UsageError(f"standard output can't be written: {error.strerror}") from None
 
 
-def complain(error: DirectorTuiError) -> None:
-    """One or two plain lines on standard error: what failed and where, and what to do."""
-    from director_tui.text import clean_lines
-
-    sys.stderr.write(clean_lines(f"director-tui: {error}") + "\n")
-    if error.remedy:
-        sys.stderr.write(clean_lines(error.remedy) + "\n")
+def _failed(error: DirectorTuiError) -> int:
+    """Say what failed and where, and what to do."""
+    tell(f"director-tui: {error}")
+    tell(error.remedy)
+    return error.exit_status
 
 
 class _Parser(argparse.ArgumentParser):
@@ -211,12 +211,9 @@ def _import_ssh() -> type[Ssh]:
 
 def _once(cluster: ClusterConfig, use: Callable[[Ring], Awaitable[int]]) -> int:
     """Open the ring, use it once, close it."""
-    from director_tui import terminal
-
-    ask = terminal.ask if terminal.somebody_is_there() else None
 
     async def run() -> int:
-        ring = await _open(cluster, ask)
+        ring = await _open(cluster, ask if somebody_is_there() else None)
         try:
             return await use(ring)
         finally:

@@ -16,12 +16,18 @@
     │   ├── SessionRefused        connected, but sshd opens no session on it (MaxSessions)
     │   └── RingUnreadable        none of the configured directors can be read; carries the reason for each
     ├── DoveadmError              the command ran on the director and failed; carries status and output
-    └── MalformedOutput           the command ran, but what it printed is not what doveadm prints
+    ├── MalformedOutput           the command ran, but what it printed is not what doveadm prints
+    └── InternalFault             what nobody foresaw: a fault of this program itself           exit status 70
 """
 
 from __future__ import annotations
 
+import platform
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from director_tui import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,3 +167,35 @@ class DoveadmError(DirectorTuiError):
 
 class MalformedOutput(DirectorTuiError):
     """What arrived on standard output is not what this doveadm command prints."""
+
+
+class InternalFault(DirectorTuiError):
+    """A fault of this program itself, made from the exception that nobody foresaw.
+
+    Its sentence has what a report needs: which exception, and where in this program. Not what the exception says, and
+    no values: there could be a secret in them.
+    """
+
+    exit_status = 70  # EX_SOFTWARE of sysexits.h
+    permanent = True
+
+    def __init__(self, unforeseen: Exception) -> None:
+        while isinstance(unforeseen, ExceptionGroup):
+            unforeseen = unforeseen.exceptions[0]
+        kind = type(unforeseen)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        versions = f"director-tui {__version__}, Python {platform.python_version()}"
+        super().__init__(
+            f"a fault of director-tui itself: {name} {_place(unforeseen)} ({versions})",
+            "please report it with the line above and what you ran; it is no fault of the ring",
+        )
+
+
+def _place(unforeseen: Exception) -> str:
+    """Where in this program it happened, as far in as can be told."""
+    package = Path(__file__).parent
+    for frame, line in reversed(list(traceback.walk_tb(unforeseen.__traceback__))):
+        file = Path(frame.f_code.co_filename)
+        if file.is_relative_to(package):
+            return f"in {file.relative_to(package)} line {line} ({frame.f_code.co_qualname})"
+    return "outside its own code"

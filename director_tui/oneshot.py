@@ -13,6 +13,7 @@ from director_tui.director.whereabouts import whereabouts
 from director_tui.errors import DirectorTuiError, UsageError
 from director_tui.link.checkup import Verdict, examine
 from director_tui.link.users import find_user
+from director_tui.terminal import tell
 from director_tui.text import clean
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ async def lookup(ring: Ring, user: str, tag: str | None, *, as_json: bool) -> in
     except ValueError as error:
         raise UsageError(clean(str(error))) from None
     for why in found.left_out:
-        sys.stderr.write(f"director-tui: left out: {why}\n")
+        tell(f"director-tui: left out: {why}")
     if as_json:
         placements = [_json_placement(one) for one in found.placements]
         _print_json({"user": user, "hash": found.hash, "placements": placements})

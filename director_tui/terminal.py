@@ -1,4 +1,4 @@
-"""Asking the person at the terminal, for the commands without a screen."""
+"""The person at the terminal: what is asked there by the commands without a screen, and told when something fails."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import contextlib
 import locale
 import os
 import signal
+import sys
 import termios
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
+
+from director_tui.text import clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,24 @@ LOCAL_FLAGS: Final = 3
 """Their place in what termios calls the attributes of a terminal."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 """What ends or stops a program and would leave a terminal without echo behind. SIGINT cancels what waits here."""
+
+
+def tell(text: str) -> None:
+    """One plain line on standard error, whatever is in the text; lost if that is closed or full."""
+    line = " ".join(clean_lines(text).splitlines())
+    if sys.stderr is None or not line:
+        return
+    try:
+        sys.stderr.write(f"{line}\n")
+    except OSError:
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """What the stream could not write is lost; Python would fail at it once more at its exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def somebody_is_there() -> bool:

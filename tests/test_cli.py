@@ -10,7 +10,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from tests.link.fakes import ring_output, status_output
 from tests.ring.real import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tests.ring.fixtures import MakeRing, MakeSshd
     from tests.ring.real import RealDirector, RealRing
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 EVIL = b"\x1b]0;owned\x07\x1b[31m\xff\xfe\xe2\x80\xae[/red]"
 """A terminal title, a colour, bytes that are not UTF-8, a change of the writing direction, and markup."""
+
+MODULE = (sys.executable, "-m", "director_tui")
+INSTALLED = (str(Path(sys.executable).with_name("director-tui")),)
 
 ODD_USERS = [
     "someone@example.com",
@@ -54,6 +57,8 @@ class Program:
 
     folder: Path
     agent: Path
+    words: tuple[str, ...] = MODULE
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -62,11 +67,11 @@ class Program:
     @property
     def environment(self) -> dict[str, str]:
         own = {"SSH_AUTH_SOCK": str(self.agent), "XDG_CONFIG_HOME": str(self.folder / "none"), "PYTHONPATH": str(ROOT)}
-        return {**os.environ, **own}
+        return {**os.environ, **own, **self.more}
 
     def __call__(self, *args: str, **popen: Any) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, "-m", "director_tui", *args],
+            [*self.words, *args],
             env=self.environment,
             cwd=self.folder,
             timeout=120,
@@ -673,6 +678,60 @@ def test_the_dashboard_needs_more_than_a_dumb_terminal(ready: Program, monkeypat
     assert done.returncode == 2
     assert shown.startswith(b"director-tui: the dashboard needs a terminal")
     assert b"\x1b" not in shown
+
+
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full", "2>&1 >&- | true"])
+def test_an_error_that_nobody_can_be_told_keeps_its_status(program: Program, closing: str) -> None:
+    command = shlex.join([*MODULE, "-d", "x;y", "status"])
+    line = f"exec 3>&1; {{ {command}; echo $? >&3; }} {closing}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        env=program.environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.stdout, done.stderr) == (b"2\n", b"")
+
+
+def test_an_error_has_two_lines_whatever_is_in_its_words(program: Program) -> None:
+    lines = "one\ntwo\r\nthree\x85four\u2028five"
+    refused(program("status", lines), 2)
+    refused(program("--config", lines, "status"), 2)
+    refused(program("-c", lines, "--config", os.devnull, "status"), 2)
+
+
+# What nobody foresaw.
+
+FAULT = """\
+import pkgutil
+def fail(*args, **kwargs):
+    password = "hunter" + "2"
+    raise ZeroDivisionError(f"{password} is not \\x1b[31m the password, hunter2 is")
+setattr(pkgutil.resolve_name("%s"), "%s", fail)
+"""
+
+
+@pytest.mark.parametrize("words", [MODULE, INSTALLED], ids=["module", "script"])
+@pytest.mark.parametrize(
+    ("args", "owner", "name", "place"),
+    [
+        (["status"], "director_tui.link.ring:Ring", "on_one", "oneshot.py line "),
+        (["lookup", "somebody"], "director_tui.link.ring:Ring", "on_one", "link/users.py line "),
+        (["check"], "director_tui.link.ring:DirectorLink", "connecting", "link/checkup.py line "),
+        (["status"], "director_tui.config", "read_config", "cli.py line "),
+    ],
+)
+def test_a_fault_of_the_program_is_called_one(
+    program: Program, words: tuple[str, ...], args: list[str], owner: str, name: str, place: str
+) -> None:
+    (program.folder / "sitecustomize.py").write_text(FAULT % (owner, name))
+    path = f"{program.folder}:{program.environment['PYTHONPATH']}"
+    err = refused(replace(program, words=words, more={"PYTHONPATH": path})("-d", "127.0.0.1:1", *args), 70)
+    assert err.startswith(f"director-tui: a fault of director-tui itself: ZeroDivisionError in {place}")
+    assert "please report it" in err
+    assert "hunter2" not in err
 
 
 def test_an_interrupt_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:

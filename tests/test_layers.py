@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 MAY_KNOW = {
     "__main__": {"cli", "errors", "text"},
     "cli": {"oneshot", "terminal", "ui", "operations", "link", "director", "demo", "config", "errors", "text"},
-    "oneshot": {"link", "director", "config", "errors", "text"},  # cli's commands without a screen: never ui
+    # cli's commands without a screen, and the terminal that those have instead: never ui
+    "oneshot": {"terminal", "link", "director", "config", "errors", "text"},
     "terminal": {"link", "errors", "text"},
     "ui": {"operations", "link", "director", "config", "errors", "text", "times"},
     "operations": {"link", "director", "config", "errors", "text", "times"},

@@ -35,11 +35,10 @@ async def serve(ring: PracticeRing, *, speed: float = 1.0) -> PracticeServer:
     Whoever gets it closes it, or uses it as a context manager.
     """
     server = PracticeServer(ring, speed, Path(tempfile.mkdtemp(prefix="director-tui-demo-")))
-    try:
+    async with contextlib.AsyncExitStack() as on_failure:
+        on_failure.push_async_callback(server.close)
         await server._open()
-    except BaseException:
-        await server.close()
-        raise
+        on_failure.pop_all()
     return server
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -15,7 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 
 from director_tui.director.changes import ChangeLog
-from director_tui.errors import DirectorTuiError, HostKeyUnknown, RingUnreadable, UsageError
+from director_tui.errors import DirectorTuiError, HostKeyUnknown, InternalFault, RingUnreadable, UsageError
 from director_tui.link.host_keys import add_to_known_hosts
 from director_tui.link.monitor import Monitor
 from director_tui.link.users import Sessions, sessions
@@ -50,9 +49,6 @@ CLOSE_LIMIT_S: Final = 3.0
 
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-
-INTERNAL_ERROR = 70
-"""Exit status after a fault of this program itself (EX_SOFTWARE)."""
 
 
 class DirectorApp(App[None], inherit_bindings=False):
@@ -119,9 +115,9 @@ class DirectorApp(App[None], inherit_bindings=False):
             await self._monitor.run()
         except DirectorTuiError as error:
             self.exit(return_code=error.exit_status, message=_last_words(error, error.remedy))
-        except Exception:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze its screen
-            fault = "a fault of director-tui itself; please report this:"
-            self.exit(return_code=INTERNAL_ERROR, message=_last_words(fault, traceback.format_exc()))
+        except Exception as error:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze it
+            fault = InternalFault(error)
+            self.exit(return_code=fault.exit_status, message=_last_words(fault, fault.remedy))
 
     def _take(self, reading: Reading) -> None:
         if self._monitor is None:
