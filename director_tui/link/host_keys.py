@@ -233,15 +233,17 @@ def _holder(files: list[Path], host: HostConfig) -> Path:
 
 
 def _append_command(line: str, file: Path) -> str:
+    """For a shell: it adds the line, on a line of its own, and makes the folder first where there is none."""
     form = r"'%s\n'" if _file_ends_with_newline(file) else r"'\n%s\n'"
-    return f"printf {form} {shlex.quote(line)} >> {_shell_path(file)}"
+    folder = "" if file.parent.is_dir() else f"mkdir -p -m 0700 -- {_shell_path(file.parent)} && "
+    return f"{folder}printf {form} {shlex.quote(line)} >> {_shell_path(file)}"
 
 
 def _shell_path(file: Path) -> str:
-    try:
+    """With a tilde where that is the same to a shell, which takes it for $HOME; OpenSSH and we do not: see home()."""
+    if os.environ.get("HOME") == str(home()) and file.is_relative_to(home()):
         return "~/" + shlex.quote(str(file.relative_to(home())))
-    except ValueError:
-        return shlex.quote(str(file))
+    return shlex.quote(str(file))
 
 
 def _file_ends_with_newline(file: Path) -> bool:

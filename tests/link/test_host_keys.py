@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from director_tui.errors import HostKeyRefused, HostKeyUnknown
+from director_tui.link import host_keys
 from director_tui.link.host_keys import HostKey, KnownKeys, Verdict, add_to_known_hosts, key_from_line, known_keys
 from director_tui.link.ssh_config import HostConfig
 from tests.link.ssh_setup import host_block, write_config
@@ -55,6 +56,38 @@ async def test_an_unknown_key_is_shown_with_what_adds_it(sshd: Sshd, make_ssh: M
     await asyncio.to_thread(subprocess.run, ["sh", "-c", command], check=True)
     assert sshd.known_hosts.read_text().splitlines()[1:] == [error.line]
     assert await works(make_ssh, sshd.ssh_config)
+
+
+async def test_the_command_that_adds_it_makes_the_folder(sshd: Sshd, make_ssh: MakeSsh, tmp_path: Path) -> None:
+    sshd.known_hosts.write_text("")
+    own = tmp_path / "no folder yet" / "ssh" / "known hosts"
+    with pytest.raises(HostKeyUnknown) as caught:
+        await make_ssh(sshd.ssh_config, known_hosts=own).connect(sshd.name)
+    command = caught.value.remedy.partition("then add it: ")[2]
+    await asyncio.to_thread(subprocess.run, ["sh", "-c", command], check=True)
+    assert own.read_text() == f"{caught.value.line}\n"
+    assert own.parent.stat().st_mode & 0o777 == 0o700
+    connection = await make_ssh(sshd.ssh_config, known_hosts=own).connect(sshd.name)
+    assert (await connection.run(["true"], 5)).status == 0
+
+
+@pytest.mark.parametrize("with_folder", [True, False])
+@pytest.mark.parametrize("same_home", [True, False])
+def test_the_command_finds_the_home_folder_that_openssh_finds(
+    same_home: bool, with_folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "my home"
+    file = home / ".ssh" / "known_hosts"
+    if with_folder:
+        file.parent.mkdir(parents=True)
+    monkeypatch.setattr(host_keys, "home", lambda: home)
+    monkeypatch.setenv("HOME", str(home if same_home else tmp_path / "of whoever became root"))
+    error = host_keys.refusal("dir1", HostConfig("h", 22, "ops"), KnownKeys(), KEY, [file])
+    command = error.remedy.partition("then add it: ")[2]
+    assert (" ~/.ssh" in command) == same_home
+    assert ("mkdir" in command) != with_folder
+    subprocess.run(["sh", "-c", command], check=True)
+    assert known_keys([file], HostConfig("h", 22, "ops")).verdict(KEY) is Verdict.TRUSTED
 
 
 async def test_adding_it_here(sshd: Sshd, make_ssh: MakeSsh, tmp_path: Path) -> None:
