@@ -257,8 +257,14 @@ def _dashboard(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from director_tui.config import DEFAULT_INTERVAL_S, ClusterConfig, DirectorConfig
 
-    if options.directors or options.cluster:
-        raise UsageError("demo has a ring of its own", "leave out -c and -d")
+    elsewhere = {
+        "-c": options.cluster,
+        "--config": options.config,
+        "--doveadm": options.doveadm,
+        "-d": options.directors,
+    }
+    if given := [name for name, value in elsewhere.items() if value not in (None, [])]:
+        raise UsageError("demo has a ring of its own", f"leave out {' and '.join(given)}")
     from director_tui.demo.ring import PracticeRing, backend_names
 
     cluster = ClusterConfig(

@@ -305,7 +305,9 @@ def test_options_before_the_command_are_not_reset_by_it(ready: Program) -> None:
         (["status", "--interval", "nan"], "a number from 0.2 to 3600 was expected, not 'nan'"),
         (["demo", "--backends", "0"], "a whole number from 1 to 400 was expected, not '0'"),
         (["demo", "--scenario", "calms"], "invalid choice: 'calms' (choose from 'calm', 'storage-outage',"),
-        (["demo", "-d", "x"], "demo has a ring of its own"),
+        (["demo", "-d", "x"], "demo has a ring of its own\nleave out -d\n"),
+        (["--config", "/none", "demo"], "demo has a ring of its own\nleave out --config\n"),
+        (["demo", "--doveadm", "", "-c", ""], "demo has a ring of its own\nleave out -c and --doveadm\n"),
         (["-c", "x", "-d", "y", "status"], "-c and -d exclude each other"),
         (["-d", "-oProxyCommand=x", "status"], "expected one argument"),
         (["-d=-oProxyCommand=x", "status"], "is no SSH destination"),
@@ -661,7 +663,7 @@ def test_a_terminal_without_utf8_gets_what_it_can_show(
 
 @pytest.mark.parametrize("args", [[], ["demo"]])
 def test_the_dashboard_needs_a_terminal(ready: Program, args: list[str]) -> None:
-    err = refused(ready.configured(*args), 2)
+    err = refused(ready(*args) if args else ready.configured(), 2)
     assert "the dashboard needs a terminal" in err
     assert "director-tui status" in err
 
