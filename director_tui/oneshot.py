@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 REACHED_BUT_WRONG: Final = 1
 
+NO_BACKEND: Final = "the director lists no backend at all"
+
 KNOWN_BY_ONE: Final = 3
 """In a ring of this many members everybody is a neighbour of everybody."""
 
@@ -73,7 +75,7 @@ async def status(ring: Ring, *, as_json: bool) -> int:
         right=("vhosts", "share", "users"),
     )
     if not answer.value:
-        _print("the director lists no backend at all")
+        _print(NO_BACKEND)
     for tag in dict.fromkeys(one.tag for one in answer.value):
         if not any(one.usable for one in answer.value if one.tag == tag):
             _print(f"{_tag_name(tag)} has no usable backend: its new logins wait and then fail")
@@ -86,6 +88,11 @@ async def lookup(ring: Ring, user: str, tag: str | None, *, as_json: bool) -> in
         found = await find_user(ring, user, tag)
     except ValueError as error:
         raise UsageError(clean(str(error))) from None
+    tags = list(dict.fromkeys(one.tag for one in found.backends))
+    if tag is not None and tag not in tags:
+        # To a director it is a tag without a backend: it answers that the user is nowhere.
+        there = "there are: " + ", ".join(one or "'' (no tag)" for one in tags) if tags else NO_BACKEND
+        raise UsageError(f"no backend has the tag {clean(tag) or repr(tag)}; {there}")
     for why in found.left_out:
         tell(f"director-tui: left out: {why}")
     if as_json:

@@ -595,11 +595,25 @@ def test_a_tag_that_can_not_be_asked_for_does_not_hide_the_others(pretend: Calla
     assert "can't be sent to a director" in refused(program.configured("lookup", "x", "--tag", "a\\xff"), 2)
 
 
+def test_a_tag_that_no_backend_has(ready: Program, pretend: Callable[..., Program]) -> None:
+    for more in ([], ["--json"]):
+        err = refused(ready.configured("lookup", "somebody", "--tag", "glod", *more), 2)
+        assert err == "director-tui: no backend has the tag glod; there are: '' (no tag), gold\n"
+    assert json.loads(fine(ready.configured("lookup", "x", "--tag", "", "--json")))["placements"][0]["tag"] == ""
+    program = pretend(status=(0, status_output({"10.1.0.2": ("gold", 9, "up", 1)}), b""))
+    err = refused(program.configured("lookup", "x", "--tag", ""), 2)
+    assert err == "director-tui: no backend has the tag ''; there are: gold\n"
+
+
 def test_a_director_that_lists_nothing(pretend: Callable[..., Program]) -> None:
     program = pretend(status=(0, status_output({}), b""))
     assert "the director lists no backend at all" in fine(program.configured("status"))
     assert json.loads(fine(program.configured("status", "--json")))["totals"]["backends"] == 0
     assert program.configured("check").returncode == 1
+    said = json.loads(fine(program.configured("lookup", "x", "--json")))
+    assert [one["tag"] for one in said["placements"]] == [""]
+    err = refused(program.configured("lookup", "x", "--tag", "gold"), 2)
+    assert err == "director-tui: no backend has the tag gold; the director lists no backend at all\n"
 
 
 def test_a_tag_without_a_usable_backend_is_said(pretend: Callable[..., Program]) -> None:
