@@ -14,7 +14,7 @@ from director_tui.errors import DirectorTuiError, UsageError
 from director_tui.link.checkup import Verdict, examine
 from director_tui.link.users import find_user
 from director_tui.terminal import tell
-from director_tui.text import clean
+from director_tui.text import cells, clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,14 +185,15 @@ def _print_json(value: object) -> None:
 
 
 def _print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[str, ...] = ()) -> None:
+    shown = [tuple(map(_encodable, row)) for row in (header, *rows)]
     filled = [column for column in range(len(header)) if not rows or any(row[column] for row in rows)]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
-        cells = (
-            row[column].rjust(widths[column]) if header[column] in right else row[column].ljust(widths[column])
-            for column in filled
-        )
-        _print("  ".join(cells).rstrip())
+    widths = [max(cells(row[column]) for row in shown) for column in range(len(header))]
+    for row in shown:
+        padded = []
+        for column in filled:
+            blanks = " " * (widths[column] - cells(row[column]))
+            padded.append(blanks + row[column] if header[column] in right else row[column] + blanks)
+        _print("  ".join(padded).rstrip())
 
 
 def _tag_name(tag: str) -> str:
@@ -202,10 +203,15 @@ def _tag_name(tag: str) -> str:
 def _print(text: str = "") -> None:
     if sys.stdout is None:  # started with standard output closed
         return
-    encoding = sys.stdout.encoding or "utf-8"
     try:
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        sys.stdout.write(_encodable(text) + "\n")
     except BrokenPipeError:
         raise
     except OSError as error:
         raise UsageError(f"standard output can't be written: {error.strerror}") from None
+
+
+def _encodable(text: str) -> str:
+    """With a question mark for what standard output's encoding does not have."""
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

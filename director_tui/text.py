@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 
 
 def clean(text: bytes | str) -> str:
@@ -22,6 +23,19 @@ def clean_lines(text: bytes | str) -> str:
     """Like :func:`clean`, but the breaks between lines stay; empty lines go. For messages of several lines."""
     parts = text.splitlines()
     return "\n".join(line for part in parts if (line := clean(part).rstrip()))
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal cleaned text takes: East Asian wide characters two each, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_cells, text))
+
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character).startswith("M") or "\u1160" <= character <= "\u11ff":  # Korean medials, finals
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
 def _stand_in(character: str) -> str:

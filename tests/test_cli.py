@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 from director_tui.cli import main
 from tests.link.fakes import ring_output, status_output
@@ -593,6 +594,20 @@ def test_a_tag_that_can_not_be_asked_for_does_not_hide_the_others(pretend: Calla
     assert [one["tag"] for one in json.loads(out)["placements"]] == ["gold"]
     assert err.startswith("director-tui: left out: the tag ")
     assert "can't be sent to a director" in refused(program.configured("lookup", "x", "--tag", "a\\xff"), 2)
+
+
+@pytest.mark.parametrize(("encoding", "tag"), [("utf-8", "東京"), ("ascii", "??")])
+def test_columns_stand_below_each_other_whatever_the_names(
+    pretend: Callable[..., Program], monkeypatch: pytest.MonkeyPatch, encoding: str, tag: str
+) -> None:
+    program = pretend(status=(0, status_output({f"10.1.0.{n}": ("東京", 7, "up", n) for n in (1, 2, 3)}), b""))
+    with program.config.open("a") as config:
+        config.write("names = {'10.1.0.1' = '東京のメール', '10.1.0.2' = 'e\u0301-02'}\n")
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    _, _, header, *rows = fine(program.configured("status")).splitlines()
+    for row in rows:
+        assert cell_len(row.rpartition(tag)[0]) == header.index("tag")
+        assert cell_len(row) == len(header)
 
 
 def test_a_tag_that_no_backend_has(ready: Program, pretend: Callable[..., Program]) -> None:

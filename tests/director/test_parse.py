@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from director_tui.director import parse
 from director_tui.director.model import (
@@ -25,7 +26,7 @@ from director_tui.director.model import (
     State,
 )
 from director_tui.errors import MalformedOutput
-from director_tui.text import canonical_ip, clean, clean_lines
+from director_tui.text import canonical_ip, cells, clean, clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -517,6 +518,28 @@ def test_canonical_ip_is_what_inet_ntop_prints(address: ipaddress.IPv4Address | 
 )
 def test_clean(text: bytes | str, expected: str) -> None:
     assert clean(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("", 0),
+        ("mail-01", 7),
+        ("żółć", 4),
+        (unicodedata.normalize("NFD", "żółć"), 4),
+        ("東京-1", 6),
+        ("\N{FULLWIDTH LATIN SMALL LETTER T}\N{FULLWIDTH COMMA}", 4),
+        ("ﾄｳｷｮｳ", 5),
+        ("서울", 4),
+        (unicodedata.normalize("NFD", "서울"), 4),
+        ("मुंबई", 3),
+        ("\N{ENVELOPE} \N{FIRE}", 4),
+        ("\N{REPLACEMENT CHARACTER}", 1),
+    ],
+)
+def test_cells_are_those_of_the_dashboard(text: str, width: int) -> None:
+    assert cells(text) == width
+    assert cell_len(text) == width
 
 
 def test_clean_lines_keeps_lines_and_drops_empty_ones() -> None:
