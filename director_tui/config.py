@@ -109,7 +109,8 @@ class Config:
 
 def config_path() -> Path:
     """``$XDG_CONFIG_HOME/director-tui/config.toml``."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "director-tui" / "config.toml"
+    # Not Path.home(), which raises where an account has no home folder at all.
+    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "director-tui", "config.toml")
 
 
 def read_config(path: Path | None = None) -> Config:
@@ -154,7 +155,8 @@ def ad_hoc_cluster(
 ) -> ClusterConfig:
     """A ring from the command line alone, named after its first host. Raises ConfigError."""
     words, doveconf = parse_words(doveadm if doveadm is not None else "doveadm", "--doveadm")
-    directors = tuple(DirectorConfig(_destination(ssh, "-d"), words, doveconf) for ssh in destinations)
+    named = dict.fromkeys(destinations)  # who names one twice means it once
+    directors = tuple(DirectorConfig(_destination(ssh, "-d"), words, doveconf) for ssh in named)
     host = directors[0].ssh.rpartition("@")[2]
     return ClusterConfig(re.sub(r"[^A-Za-z0-9._-]+", "-", host).strip("-") or "ring", directors, interval_s)
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import example, given
@@ -345,6 +346,22 @@ def test_a_ring_without_configuration_is_named_after_its_first_host() -> None:
     assert ad_hoc_cluster(["root@[::1]"]).name == "1"
     with pytest.raises(ConfigError, match=r"^--doveadm: is empty"):
         ad_hoc_cluster(["dir1"], "")
+
+
+def test_a_director_that_is_named_twice_is_one() -> None:
+    assert [each.ssh for each in ad_hoc_cluster(["dir2", "dir1", "dir2"]).directors] == ["dir2", "dir1"]
+
+
+def test_an_account_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert read_config().clusters == {}
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/etc/xdg")
+    assert config_path() == Path("/etc/xdg/director-tui/config.toml")
 
 
 def test_where_the_file_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
