@@ -22,6 +22,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import traceback
 from pathlib import Path
@@ -173,7 +174,7 @@ class InternalFault(DirectorTuiError):
     """A fault of this program itself, made from the exception that nobody foresaw.
 
     Its sentence has what a report needs: which exception, and where in this program. Not what the exception says, and
-    no values: there could be a secret in them.
+    no values: there could be a secret in them. Only what the operating system calls its own errors is none.
     """
 
     exit_status = 70  # EX_SOFTWARE of sysexits.h
@@ -184,10 +185,12 @@ class InternalFault(DirectorTuiError):
             unforeseen = unforeseen.exceptions[0]
         kind = type(unforeseen)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        if isinstance(unforeseen, OSError) and unforeseen.errno is not None:
+            name += f" ({os.strerror(unforeseen.errno)})"
         versions = f"director-tui {__version__}, Python {platform.python_version()}"
         super().__init__(
             f"a fault of director-tui itself: {name} {_place(unforeseen)} ({versions})",
-            "please report it with the line above and what you ran; it is no fault of the ring",
+            "please report it with the line above and what you ran",
         )
 
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,7 @@ from tests.ring.sshd import make_key
 from tests.ring.terminal import GONE, Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from tests.ring.fixtures import MakeSshd
     from tests.ring.real import RealRing
@@ -56,9 +56,9 @@ class Status:
         self._doveadm = doveadm
         self._environment = {"PATH": f"{ssh.parent}:{os.environ['PATH']}"}
 
-    def words(self, *directors: str) -> list[str]:
+    def words(self, *directors: str, program: Sequence[str] = (sys.executable, "-m", "director_tui")) -> list[str]:
         named = [word for one in directors for word in ("-d", one)]
-        program = [sys.executable, "-m", "director_tui", *named, "--doveadm", self._doveadm, "status"]
+        program = [*program, *named, "--doveadm", self._doveadm, "status"]
         return ["sh", "-c", f"ulimit -c 0; echo $$ > {shlex.quote(str(self.pid_file))}; exec {shlex.join(program)}"]
 
     def start(self, terminal: Terminal, words: list[str]) -> None:
@@ -91,6 +91,12 @@ def test_an_answer_is_not_shown(terminal: Terminal, status: Status) -> None:
 def test_ctrl_c_ends_it_at_once(terminal: Terminal, status: Status, typed: list[str]) -> None:
     status.start(terminal, status.words("locked"))
     terminal.press(*typed, "C-c")
+    ends(terminal, 130)
+
+
+def test_ctrl_c_ends_the_installed_program_as_well(terminal: Terminal, status: Status) -> None:
+    status.start(terminal, status.words("locked", program=[str(Path(sys.executable).with_name("director-tui"))]))
+    terminal.press("C-c")
     ends(terminal, 130)
 
 

@@ -733,6 +733,27 @@ def test_an_error_has_two_lines_whatever_is_in_its_words(program: Program) -> No
     refused(program("-c", lines, "--config", os.devnull, "status"), 2)
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["stats"],
+        ["demo", "--config", "x"],
+        ["-d", "root@y:0", "check"],
+        ["status", "-d", "x", "--doveadm", "'"],
+        ["--config", "config.toml", "status"],
+        ["-d", "127.0.0.1:1", "lookup", "somebody"],
+    ],
+)
+def test_both_ways_to_start_it_are_the_same(program: Program, args: list[str]) -> None:
+    program.config.write_text("[clusters.x]\ndirectors = ['a']\ndoveadm = 'dadm'\n")
+    module, script = (replace(program, words=words)(*args) for words in (MODULE, INSTALLED))
+    assert (script.returncode, script.stdout, script.stderr) == (module.returncode, module.stdout, module.stderr)
+    assert bool(module.returncode) == bool(module.stderr)
+
+
 # What nobody foresaw.
 
 FAULT = """\
@@ -763,6 +784,19 @@ def test_a_fault_of_the_program_is_called_one(
     assert err.startswith(f"director-tui: a fault of director-tui itself: ZeroDivisionError in {place}")
     assert "please report it" in err
     assert "hunter2" not in err
+
+
+def test_a_fault_that_the_operating_system_names(program: Program) -> None:
+    line = f"ulimit -n 8; exec {shlex.join([*MODULE, '-d', '127.0.0.1:1', 'status'])}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        env=program.environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+    assert "OSError (Too many open files)" in refused(done, 70)
 
 
 def test_an_interrupt_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
