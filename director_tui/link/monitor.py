@@ -106,7 +106,7 @@ class Monitor:
     """
 
     def __init__(self, ring: Ring, publish: Callable[[Reading], None], times: Times = SYSTEM_TIMES) -> None:
-        self.history: Final = History()
+        self.history: Final = History(ring.cluster.interval_s)
         self._times = times
         self._ring = ring
         self._publish = publish

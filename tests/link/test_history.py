@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import pytest
@@ -42,18 +43,66 @@ def test_one_count_is_kept_per_slot_and_the_newest_is_always_there() -> None:
 def test_the_total_counts_every_backend() -> None:
     history = History()
     history.add(0.0, {"a": 1, "b": 10})
-    history.add(20.0, {"a": 2, "b": 20})
-    history.add(40.0, {"b": 30})
-    assert history.total() == (11, 22, 30)
+    history.add(10.0, {"a": 2, "b": 20})
+    history.add(20.0, {"b": 30})
+    history.add(30.0, {})
+    assert history.total() == (11, 22, 30, 0)
 
 
 def test_a_backend_has_a_gap_where_it_was_not_there() -> None:
     history = History()
     history.add(0.0, {"a": 1})
-    history.add(20.0, {})
-    history.add(40.0, {"a": 3, "b": 1})
+    history.add(10.0, {})
+    history.add(20.0, {"a": 3, "b": 1})
     assert history.users("a") == (1, None, 3)
     assert history.users("b") == (None, None, 1)
+
+
+def test_time_without_a_reading_is_a_gap_as_long_as_it_was() -> None:
+    history = filled(60, 2)
+    history.add(1000.0 + 60 + 125, {"a": 7})
+    assert history.users("a") == (500, 510, 520, 530, 540, 550, 560, *[None] * 12, 7)
+    assert history.total() == history.users("a")
+    history.add(1000.0 + 60 + 127, {"a": 8})
+    assert history.total()[-2:] == (None, 8)
+
+
+def test_a_gap_moves_out_with_time_and_not_at_once() -> None:
+    history = History()
+    history.add(0.0, {"a": 1})
+    for second in range(500, 1101, 2):
+        history.add(float(second), {"a": second})
+        counts, slot = history.total(), math.ceil(second / SLOT_S)
+        assert len(counts) == min(SPAN_S / SLOT_S, slot) + 1
+        assert counts.count(None) == max(0, min(49, 110 - slot))
+
+
+@pytest.mark.parametrize("interval_s", [0.2, 2.0, 7.0, 10.0, 12.0, 30.0, 120.0])
+def test_readings_at_their_interval_leave_no_gap_even_when_each_is_late(interval_s: float) -> None:
+    history = History(interval_s)
+    now_s = 0.0
+    for number in range(int(2000 / interval_s)):
+        now_s += interval_s * (1.0, 1.01, 1.3)[number % 3]
+        history.add(now_s, {"a": number})
+    assert None not in history.total()
+    assert len(history.total()) > 1
+
+
+def test_a_reading_stands_for_the_time_up_to_the_next_one_where_they_are_far_between() -> None:
+    history = History(30.0)
+    for second in (0, 30, 61, 150):
+        history.add(float(second), {"a": second})
+    # 0 is in slot 0, 30 in 3, 61 in 7; after that nothing was read for too long.
+    assert history.users("a") == (0, 0, 0, 30, 30, 30, 30, 61, *[None] * 7, 150)
+
+
+@pytest.mark.parametrize("interval_s", [2.0, 60.0, 3600.0])
+def test_a_person_who_reads_more_often_than_the_interval_sees_more(interval_s: float) -> None:
+    history = History(interval_s)
+    for second in range(0, 61, 10):
+        history.add(float(second), {"a": second})
+    assert history.users("a") == (0, 10, 20, 30, 40, 50, 60)
+    assert history.rates_per_min(["a"]) == {"a": 60.0}
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 10, 15, 30])
@@ -135,5 +184,7 @@ def test_however_readings_come_it_stays_bounded_and_ends_with_the_newest(pauses:
         counts = history.users("a")
         assert counts[-1] == number
         assert len(counts) <= SPAN_S / SLOT_S + 2
-        assert list(counts) == sorted(counts, key=lambda count: -1 if count is None else count)
+        known = [count for count in counts if count is not None]
+        assert known == sorted(known)
+        assert counts == history.total()
         history.rates_per_min(["a"])
