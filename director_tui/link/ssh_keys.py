@@ -12,7 +12,7 @@ import asyncssh
 from asyncssh.public_key import decode_ssh_public_key
 
 from director_tui.link.once import Once
-from director_tui.link.questions import Ask, Question
+from director_tui.link.questions import AFTER_A_WRONG_ANSWER, Ask, Question
 from director_tui.link.ssh_config import HostConfig, home
 from director_tui.text import clean
 
@@ -108,7 +108,7 @@ class Keyring:
 
     async def _unlock(self, file: KeyFile) -> asyncssh.SSHKey | None:
         for attempt in range(ATTEMPTS):
-            prompt = "Passphrase:" if not attempt else "That was not it. Passphrase:"
+            prompt = "Passphrase:" if not attempt else f"{AFTER_A_WRONG_ANSWER} Passphrase:"
             passphrase = await self.put(Question(f"Passphrase for {short(file.path)}", prompt, secret=True))
             if passphrase is None:
                 return None

@@ -32,7 +32,8 @@ from director_tui.errors import (
 from director_tui.link.clock import Clock
 from director_tui.link.host_keys import HostKey, KnownKeys, Verdict
 from director_tui.link.proxy_command import ProxyCommand
-from director_tui.link.questions import Question
+from director_tui.link.questions import AFTER_A_WRONG_ANSWER, Question
+from director_tui.link.ssh_config import DEFAULT_PORT
 from director_tui.link.ssh_keys import (
     ATTEMPTS,
     Agent,
@@ -104,6 +105,8 @@ class Login(asyncssh.SSHClient):
         self._hints: list[str] = []
         self._declined = False
         self._asked = {"password": 0, "keyboard-interactive": 0}
+        self._answered = False
+        self._answer_was_wrong = False
         self._agent: Agent | None = None
         self._keys = self._key_pairs()
 
@@ -329,16 +332,24 @@ class Login(asyncssh.SSHClient):
             return False
         if self._declined or self._asked[method] == ATTEMPTS:
             return False
+        # A method that was passed is not offered again, and what comes after it is the next factor of the login.
+        failed = self._asked[method] > 0 or ATTEMPTS in self._asked.values()
+        self._answer_was_wrong = failed and self._answered
+        self._answered = False
         self._asked[method] += 1
         self._tried.append(method)
         return True
 
     async def _ask(self, prompt: str, *, secret: bool) -> str | None:
-        title = f"{clean(self._config.user)}@{clean(self._config.host)}"
+        port = f" port {self._config.port}" if self._config.port != DEFAULT_PORT else ""
+        title = f"{clean(self._config.user)}@{clean(self._config.host)}{port}"
+        if self._answer_was_wrong:
+            prompt = f"{AFTER_A_WRONG_ANSWER} {prompt}"
+            self._answer_was_wrong = False
         with self._clock.paused():
             answer = await self._keyring.put(Question(title, prompt, secret))
-        if answer is None:
-            self._declined = True
+        self._answered = True
+        self._declined = self._declined or answer is None
         return answer
 
     # Failing.

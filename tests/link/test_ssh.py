@@ -392,7 +392,7 @@ async def test_a_wrong_passphrase_is_asked_again_and_shown_nowhere(
     config = write_config(tmp_path / "config", [host_block(host)])
     person = Person("wrong-1", "open sesame")
     await make_ssh(config, ask=person).connect("d1")
-    assert len(person.questions) == 2
+    assert [question.prompt for question in person.questions] == ["Passphrase:", "That was not it. Passphrase:"]
     person = Person("wrong-1", "wrong-2", "wrong-3", "open sesame")
     ssh = make_ssh(config, ask=person)
     with pytest.raises(AuthenticationFailed) as caught:

@@ -9,6 +9,7 @@ import pytest
 
 from director_tui.errors import AuthenticationFailed, ConnectionLost, MalformedOutput, NoAnswer
 from director_tui.link import ssh as ssh_module
+from director_tui.link import ssh_login
 from tests.link.ssh_setup import FaultyServer, Person, serving, until
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class InteractiveServer(FaultyServer):
         return list(responses) == ["correct", "123456"]
 
 
+class BothServer(InteractiveServer):
+    """Takes a password as well, for those who give up on the code."""
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return password == "correct"
+
+
 class OpenServer(FaultyServer):
     def begin_auth(self, username: str) -> bool:
         return False
@@ -54,10 +65,21 @@ async def test_a_password(make_ssh: MakeSsh, tmp_path: Path) -> None:
         connection = await make_ssh(config, ask=person).connect("here")
         assert (await connection.run(["true"], 5)).status == 0
         await connection.close()
+    title = f"ops@127.0.0.1 port {_port(config)}"
     assert [(one.title, one.prompt, one.secret) for one in person.questions] == [
-        ("ops@127.0.0.1", "Password:", True),
-        ("ops@127.0.0.1", "Password:", True),
+        (title, "Password:", True),
+        (title, "That was not it. Password:", True),
     ]
+
+
+async def test_the_usual_port_is_not_named_in_a_question(
+    make_ssh: MakeSsh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person("correct")
+    async with serving(tmp_path, PasswordServer) as config:
+        monkeypatch.setattr(ssh_login, "DEFAULT_PORT", _port(config))
+        await make_ssh(config, ask=person).connect("here")
+    assert [one.title for one in person.questions] == ["ops@127.0.0.1"]
 
 
 async def test_a_password_is_asked_three_times(make_ssh: MakeSsh, tmp_path: Path) -> None:
@@ -103,6 +125,20 @@ async def test_keyboard_interactive(make_ssh: MakeSsh, tmp_path: Path) -> None:
     assert password.prompt.endswith("Pass\ufffd]0;x\ufffdword:")
     assert code.prompt.endswith("Code:")
     assert "\x1b" not in password.prompt
+
+
+async def test_a_wrong_answer_is_said_once_where_all_of_them_are_asked_again(make_ssh: MakeSsh, tmp_path: Path) -> None:
+    person = Person("wrong", "000000", "correct", "123456")
+    async with serving(tmp_path, InteractiveServer) as config:
+        await make_ssh(config, ask=person).connect("here")
+    assert [one.prompt.startswith("That was not it. ") for one in person.questions] == [False, False, True, False]
+
+
+async def test_a_password_after_wrong_answers_to_another_method_says_so(make_ssh: MakeSsh, tmp_path: Path) -> None:
+    person = Person(*["wrong"] * 6, "correct")
+    async with serving(tmp_path, BothServer) as config:
+        await make_ssh(config, ask=person).connect("here")
+    assert person.questions[-1].prompt == "That was not it. Password:"
 
 
 async def test_no_exit_status_is_no_success(make_ssh: MakeSsh, tmp_path: Path) -> None:
@@ -206,3 +242,7 @@ async def test_a_server_that_breaks_off(make_ssh: MakeSsh, tmp_path: Path) -> No
 
 async def _ok(process: asyncssh.SSHServerProcess[bytes]) -> None:
     process.exit(0)
+
+
+def _port(config: Path) -> int:
+    return int(config.read_text().split("Port ")[1].split()[0])
