@@ -24,6 +24,7 @@ from director_tui.ui import themes
 from director_tui.ui.commands import commands_of
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.details import DetailsScreen
+from director_tui.ui.dialog_queue import DialogQueue
 from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.help_screen import HelpScreen
 from director_tui.ui.live import LiveScreen, Present
@@ -85,7 +86,8 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._present: Present | None = None
         self._change_log = ChangeLog()
         self._dashboard = Dashboard(cluster, times)
-        self._declined: set[tuple[str, int, str]] = set()
+        self._dialogs = DialogQueue(self.push_screen)
+        self._offered: set[tuple[str, int, str]] = set()
         known = themes.built_in_themes()
         chosen = theme or themes.DEFAULT
         if chosen not in known:
@@ -134,47 +136,28 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     async def ask(self, question: Question) -> str | None:
         """Put a question to the person at the terminal. None: declined."""
-        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-
-        def answered(text: str | None) -> None:
-            if not answer.done():
-                answer.set_result(text)
-
-        dialog = QuestionDialog(question)
-        self.push_screen(dialog, answered)
-        try:
-            return await answer
-        finally:
-            # Nobody wants to know any more: the connection was given up meanwhile.
-            if dialog in self.screen_stack:
-                dialog.dismiss(None)
+        return await self._dialogs.show(QuestionDialog(question))
 
     def _offer_host_key(self, error: HostKeyUnknown) -> None:
-        """Show an unknown host key, once; after Cancel again when the person asks for a reading.
-
-        One at a time: what is under the eyes must not change between looking and pressing. The next reading says again
-        which others there are.
-        """
+        """Show an unknown host key, once; after Cancel again when the person asks for a reading."""
         seen = (error.host, error.port, error.fingerprint)
-        if seen in self._declined or any(isinstance(screen, Dialog) for screen in self.screen_stack):
+        if seen not in self._offered:
+            self._offered.add(seen)
+            self.run_worker(self._decide_host_key(error), name=f"host key of {error.host}")
+
+    async def _decide_host_key(self, error: HostKeyUnknown) -> None:
+        if not await self._dialogs.show(HostKeyDialog(error)):
             return
-        self._declined.add(seen)
-
-        def decided(add: bool | None) -> None:
-            if not add:
-                return
-            try:
-                add_to_known_hosts(error)
-            except OSError as failure:
-                self.notify(f"{error.known_hosts}: {failure.strerror}", severity="error", markup=False, timeout=15)
-                return
-            if self._monitor is not None:
-                self._monitor.read_now()
-
-        self.push_screen(HostKeyDialog(error), decided)
+        try:
+            add_to_known_hosts(error)
+        except OSError as failure:
+            self.notify(f"{error.known_hosts}: {failure.strerror}", severity="error", markup=False, timeout=15)
+            return
+        if self._monitor is not None:
+            self._monitor.read_now()
 
     def read_now(self) -> None:
-        self._declined.clear()
+        self._offered.clear()
         if self._monitor is not None:
             self._monitor.read_now()
 
@@ -197,10 +180,12 @@ class DirectorApp(App[None], inherit_bindings=False):
         if isinstance(self.screen, LiveScreen):
             super().action_command_palette()
 
-    def action_step_back(self) -> None:
+    async def action_step_back(self) -> None:
         """Back to where this screen was opened; from the dashboard there is only the end."""
         if self.screen is self._dashboard:
             self.exit()
+        elif isinstance(self.screen, Dialog):
+            await self.screen.run_action("decline")
         else:
             self.screen.dismiss(None)
 

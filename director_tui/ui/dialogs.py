@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -11,11 +11,19 @@ from textual.widgets import Button, Input, Static
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.events import Key
+    from textual.timer import Timer
 
     from director_tui.errors import HostKeyUnknown
     from director_tui.link.questions import Question
 
 ResultT = TypeVar("ResultT")
+
+
+QUIET_S: Final = 0.5
+"""A dialog that opens unasked takes no key before so long no key was pressed: what was being typed was not for it."""
+
+NOT_READY: Final = "One moment: what is typed now is dropped."
 
 
 class Dialog(ModalScreen[ResultT]):
@@ -27,37 +35,103 @@ class Dialog(ModalScreen[ResultT]):
         Binding("right", "app.focus_next", show=False),
     ]
 
+    def close_with(self, result: ResultT | None) -> None:
+        """Close it, once. Textual takes the screen away that is in front, whichever is told to go."""
+        if self.is_active:
+            self.dismiss(result)
+
     def action_decline(self) -> None:
-        self.dismiss(None)
+        self.close_with(None)
 
 
-class QuestionDialog(Dialog[str]):
+class UnaskedDialog(Dialog[ResultT]):
+    """A dialog that opens by itself, perhaps under fingers that are typing or about to press Enter.
+
+    So it drops every key until none has been pressed for :data:`QUIET_S`; a password is taken whole or not at all.
+    Until then whatever takes keys in it is disabled, and its last line says so; a subclass says in ``READY`` what that
+    line tells afterwards, and in :meth:`open_up` what is enabled.
+    """
+
+    READY: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready = False
+        self._withdrawn = False
+        self._quiet: Timer | None = None
+        self._last_line = Static(NOT_READY, classes="quiet", markup=False)
+
+    def open_up(self) -> None:
+        """Enable what takes keys, and give one of it the focus."""
+        raise NotImplementedError
+
+    def withdraw(self) -> None:
+        """Nobody waits for an answer any more: close it, now or when it is in front again."""
+        self._withdrawn = True
+        self.close_with(None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key may have been pressed on the screen before, and arrive as a command of this one."""
+        return self._ready
+
+    def on_mount(self) -> None:
+        self._wait_for_quiet()
+
+    def on_key(self, event: Key) -> None:
+        if not self._ready:
+            event.stop()
+            self._wait_for_quiet()
+
+    def on_screen_resume(self) -> None:
+        if self._withdrawn:
+            self.close_with(None)
+
+    def _wait_for_quiet(self) -> None:
+        if self._quiet is not None:
+            self._quiet.stop()
+        self._quiet = self.set_timer(QUIET_S, self._become_ready)
+
+    def _become_ready(self) -> None:
+        self._ready = True
+        self._last_line.update(self.READY)
+        self.open_up()
+
+
+class QuestionDialog(UnaskedDialog[str]):
     """A passphrase, a password, or whatever else the server wants to know. The answer is kept nowhere."""
+
+    READY = "Enter sends it, Esc declines. It is kept nowhere."
 
     def __init__(self, question: Question) -> None:
         super().__init__()
         self._question = question
+        self._field = Input(password=question.secret, disabled=True)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False):
             yield Static(self._question.title, classes="title", markup=False)
             yield Static(self._question.prompt, markup=False)
-            yield Input(password=self._question.secret)
-            yield Static("Enter sends it, Esc declines. It is kept nowhere.", classes="quiet", markup=False)
+            yield self._field
+            yield self._last_line
 
-    def on_mount(self) -> None:
-        self.query_one(Input).focus()
+    def open_up(self) -> None:
+        self._field.disabled = False
+        self.set_focus(self._field)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value)
+        self.close_with(event.value)
 
 
-class HostKeyDialog(Dialog[bool]):
+class HostKeyDialog(UnaskedDialog[bool]):
     """A host that no known_hosts file knows: its fingerprint, and the choice to add it. Cancel has the focus."""
+
+    READY = "Enter presses, Tab or → goes to the other button, Esc cancels."
 
     def __init__(self, error: HostKeyUnknown) -> None:
         super().__init__()
         self._error = error
+        self._cancel = Button("Cancel", id="cancel", compact=True, disabled=True)
+        self._add = Button("Add this host key", id="add", compact=True, disabled=True)
 
     def compose(self) -> ComposeResult:
         error = self._error
@@ -71,11 +145,13 @@ class HostKeyDialog(Dialog[bool]):
             yield Static(f"{error.algorithm}\n{error.fingerprint}", markup=False)
             yield Static(f"It would be added to {error.known_hosts}.", classes="quiet", markup=False)
             with Horizontal():
-                yield Button("Cancel", id="cancel", compact=True)
-                yield Button("Add this host key", id="add", compact=True)
+                yield self._cancel
+                yield self._add
+            yield self._last_line
 
-    def on_mount(self) -> None:
-        self.query_one("#cancel", Button).focus()
+    def open_up(self) -> None:
+        self._cancel.disabled = self._add.disabled = False
+        self.set_focus(self._cancel)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "add")
+        self.close_with(event.button is self._add)

@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from textual.events import Paste
+from textual.widgets import Input
 
 from director_tui.errors import (
     AuthenticationFailed,
@@ -17,12 +19,17 @@ from director_tui.errors import (
 from director_tui.link import monitor
 from director_tui.link import ring as link_ring
 from director_tui.link.questions import Question
+from director_tui.ui import dialogs
 from tests.ui.fakes import FakeRing, Screen, dashboard, make_app
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from director_tui.ui.app import DirectorApp
+
+
+KEY_READY = "Esc cancels."
+"""What a host key's dialog says when it takes keys."""
 
 
 @pytest.fixture
@@ -129,12 +136,12 @@ def with_unknown_key(tmp_path: Path, *hosts: str) -> FakeRing:
 
 async def test_enter_on_a_fresh_host_key_dialog_adds_nothing(tmp_path: Path) -> None:
     async with dashboard(with_unknown_key(tmp_path, "dir1")) as screen:
-        await screen.until("dir1 port 22 is not known yet", "SHA256:dir1AAAAAAAA")
+        await screen.until("dir1 port 22 is not known yet", "SHA256:dir1AAAAAAAA", KEY_READY)
         await screen.press("enter")
         await screen.until("NOT CONNECTED", gone=["is not known yet"])
         assert not (tmp_path / "known_hosts").exists()
         await screen.press("r")
-        await screen.until("is not known yet")  # asking for a reading offers it again
+        await screen.until("is not known yet", KEY_READY)  # asking for a reading offers it again
         await screen.press("escape")
         await screen.until("NOT CONNECTED", gone=["is not known yet"])
         assert not (tmp_path / "known_hosts").exists()
@@ -144,7 +151,7 @@ async def test_enter_on_a_fresh_host_key_dialog_adds_nothing(tmp_path: Path) -> 
 async def test_the_other_button_adds_the_key_and_the_program_reads_on(tmp_path: Path, key: str) -> None:
     (tmp_path / "known_hosts").write_text("other ssh-rsa AAAA")
     async with dashboard(with_unknown_key(tmp_path, "dir1")) as screen:
-        await screen.until("is not known yet")
+        await screen.until("is not known yet", KEY_READY)
         await screen.press(key, "enter")
         await screen.until("● LIVE", "28,764")
         assert (tmp_path / "known_hosts").read_text() == "other ssh-rsa AAAA\ndir1 ssh-ed25519 AAAAC3Nza\n"
@@ -152,10 +159,10 @@ async def test_the_other_button_adds_the_key_and_the_program_reads_on(tmp_path: 
 
 async def test_unknown_keys_are_offered_one_at_a_time(tmp_path: Path) -> None:
     async with dashboard(with_unknown_key(tmp_path, "dir1", "dir2")) as screen:
-        await screen.until("SHA256:dir1")
+        await screen.until("SHA256:dir1", KEY_READY)
         assert "SHA256:dir2" not in screen
         await screen.press("tab", "enter")
-        await screen.until("SHA256:dir2")
+        await screen.until("SHA256:dir2", KEY_READY)
         await screen.press("tab", "enter")
         await screen.until("● LIVE")
         assert len((tmp_path / "known_hosts").read_text().splitlines()) == 2
@@ -166,7 +173,7 @@ async def test_a_known_hosts_file_that_cannot_be_written_is_said(tmp_path: Path)
     ring = FakeRing(directors=("ops@dir1",))
     ring.refuse = {"ops@dir1": unknown_key(tmp_path, "dir1")}
     async with dashboard(ring) as screen:
-        await screen.until("is not known yet")
+        await screen.until("is not known yet", KEY_READY)
         await screen.press("tab", "enter")
         await screen.until("Is a directory", "NOT CONNECTED")
 
@@ -194,7 +201,7 @@ async def test_a_question_is_asked_in_a_dialog_and_its_answer_handed_on(secret: 
     apps.append(app)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = Screen(app, pilot)
-        await screen.until("ops@dir1", "Pass[/x]word [@click=app.quit]now[/]:")
+        await screen.until("ops@dir1", "Pass[/x]word [@click=app.quit]now[/]:", "Enter sends it")
         await screen.press(*"s3:?q", "ctrl+p")
         assert ("s3:?q" in screen) is not secret
         await screen.press("enter")
@@ -223,6 +230,108 @@ async def test_a_question_that_nobody_waits_for_any_more_goes_away() -> None:
         await screen.until("Password:")
         asked.cancel()
         await screen.until("28,764", gone=["Password:"])
+
+
+ENDLESS_S = 3600.0
+HURRIED_S = 0.01
+
+
+async def test_a_dialog_that_opens_unasked_takes_no_key_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogs, "QUIET_S", ENDLESS_S)
+    async with dashboard(with_unknown_key(tmp_path, "dir1")) as screen:
+        await screen.until("is not known yet", dialogs.NOT_READY)
+        await screen.press("enter", "tab", "enter", "right", "enter", "space", "escape", "ctrl+q", "q")
+        assert "is not known yet" in screen
+        assert dialogs.NOT_READY in screen
+        await screen.pilot.click("#add")
+        assert not (tmp_path / "known_hosts").exists()
+        monkeypatch.setattr(dialogs, "QUIET_S", HURRIED_S)
+        await screen.press("enter")  # begins the wait anew
+        await screen.until(KEY_READY, gone=[dialogs.NOT_READY])
+        await screen.press("tab", "enter")
+        await screen.until("● LIVE")
+
+
+async def test_a_password_typed_before_the_field_is_ready_is_dropped_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with dashboard() as screen:
+        monkeypatch.setattr(dialogs, "QUIET_S", ENDLESS_S)
+        asked = asyncio.create_task(screen.app.ask(Question("ops@dir1", "Code:", secret=False)))
+        await screen.until("Code:", dialogs.NOT_READY)
+        await screen.press(*"hunter2", "enter")
+        screen.app.post_message(Paste("pasted"))
+        await screen.press("escape", "ctrl+q")
+        assert not asked.done()
+        monkeypatch.setattr(dialogs, "QUIET_S", HURRIED_S)
+        await screen.press("x")
+        await screen.until("Enter sends it", gone=["hunter2", "pasted"])
+        await screen.press(*"right", "enter")
+        assert await asked == "right"
+
+
+async def test_dialogs_open_one_after_the_other(tmp_path: Path) -> None:
+    async with dashboard(with_unknown_key(tmp_path, "dir1")) as screen:
+        await screen.until("is not known yet", KEY_READY)
+        first, second = (
+            asyncio.create_task(screen.app.ask(Question(f"ops@dir{number}", "Password:", secret=True)))
+            for number in (2, 3)
+        )
+        await screen.press("tab")  # and whatever else was waiting has had its turn
+        assert "Password:" not in screen
+        assert not first.done()
+        await screen.press("escape")
+        await screen.until("ops@dir2", "Enter sends it", gone=["is not known yet", "ops@dir3"])
+        await screen.press("a", "enter")
+        await screen.until("ops@dir3", "Enter sends it", gone=["ops@dir2"])
+        await screen.press("b", "enter")
+        assert [await first, await second] == ["a", "b"]
+        await screen.until("NOT CONNECTED", gone=["Password:"])
+
+
+async def test_a_question_that_nobody_waits_for_any_more_leaves_the_queue(tmp_path: Path) -> None:
+    async with dashboard() as screen:
+        first, second, third = (
+            asyncio.create_task(screen.app.ask(Question(f"ops@dir{number}", "Password:", secret=True)))
+            for number in (1, 2, 3)
+        )
+        await screen.until("ops@dir1", "Enter sends it")
+        second.cancel()
+        await screen.press("a", "enter")
+        await screen.until("ops@dir3", "Enter sends it", gone=["ops@dir1", "ops@dir2"])
+        await screen.press("c", "enter")
+        assert [await first, await third] == ["a", "c"]
+
+
+async def test_a_question_that_nobody_waits_for_closes_nothing_but_itself() -> None:
+    async with dashboard() as screen:
+        asked = asyncio.create_task(screen.app.ask(Question("ops@dir1", "Password:", secret=True)))
+        await screen.until("Password:")
+        screen.app.action_help()
+        await screen.until("goes back")
+        asked.cancel()
+        await screen.wait(asked.done)
+        await screen.until("goes back")
+        await screen.press("q")
+        await screen.until("28,764", gone=["Password:", "goes back"])
+
+
+async def test_enter_pressed_twice_answers_one_question() -> None:
+    async with dashboard() as screen:
+        first, second = (
+            asyncio.create_task(screen.app.ask(Question(f"ops@dir{number}", "Password:", secret=True)))
+            for number in (1, 2)
+        )
+        await screen.until("ops@dir1", "Enter sends it")
+        await screen.press("a")
+        field = screen.app.screen.query_one(Input)
+        for _ in range(2):  # both are on their way before the dialog is gone
+            field.post_message(Input.Submitted(field, "a"))
+        await screen.until("ops@dir2", "Enter sends it")
+        assert await first == "a"
+        assert not second.done()
+        await screen.press("escape")
+        assert await second is None
 
 
 async def test_quitting_with_frozen_directors_ends_promptly() -> None:
