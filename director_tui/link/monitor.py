@@ -7,6 +7,7 @@ import contextlib
 import enum
 import sys
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
@@ -161,8 +162,9 @@ class Monitor:
         switched = before is not None and before.director != answer.director
         ring = await self._ring_view_in_use() if switched else (before.ring if before is not None else None)
         now_s, now = self._times.mono_s(), self._times.utc()
-        snapshot = Snapshot(answer.value, ring, answer.director, now, now_s, answer.elapsed_s * 1000)
-        self.history.add(now_s, {backend.ip: backend.users for backend in snapshot.backends})
+        taken_s, taken_at = now_s - answer.held_s, now - timedelta(seconds=answer.held_s)
+        snapshot = Snapshot(answer.value, ring, answer.director, taken_at, taken_s, answer.elapsed_s * 1000)
+        self.history.add(taken_s, {backend.ip: backend.users for backend in snapshot.backends})
         changes = (*self._link_changes(answer.director, now), *_seen(before, snapshot, switched=switched))
         link = self._live(answer.director, now_s)
         self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from director_tui.director.doveadm import Tool
 from director_tui.director.failures import failure_of
-from director_tui.errors import DirectorTuiError, NoAnswer, RingUnreadable
+from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer, RingUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from director_tui.config import ClusterConfig, DirectorConfig
     from director_tui.director.doveadm import Call
@@ -25,7 +25,10 @@ BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 """How long to wait after a connection failed for the first, second … time; each is varied by up to a fifth."""
 
 HEAD_START_S: Final = 2.0
-"""How long a director that is not connected yet may take before the next one is asked as well."""
+"""How long a director may take before the next one is asked as well."""
+
+NEXT_START_S: Final = 0.5
+"""How long after that the one behind it is asked, and so on: where two say nothing, it may be all of them."""
 
 MAX_ABANDONED: Final = 3
 """Sessions given up on one connection before it is replaced: sshd keeps each one's slot until its command ends."""
@@ -33,12 +36,16 @@ MAX_ABANDONED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[ResultT]):
-    """What one director answered. ``stdout`` is kept for those who compare bytes; ``elapsed_s`` is the round trip."""
+    """What one director answered. ``stdout`` is kept for those who compare bytes; ``elapsed_s`` is the round trip.
+
+    ``held_s`` is how long ago it arrived when it is handed on: it may have been kept back while others were waited for.
+    """
 
     value: ResultT
     director: str
     elapsed_s: float
     stdout: bytes
+    held_s: float = 0.0
 
 
 class DirectorLink:
@@ -179,6 +186,7 @@ class Ring:
         self._ssh = ssh
         self._in_use = self.links[0]
         self._foreign: frozenset[str] = frozenset()
+        self._left: set[asyncio.Task[object]] = set()
 
     @property
     def in_use(self) -> DirectorLink:
@@ -208,45 +216,27 @@ class Ring:
     async def on_one(self, call: Call[ResultT]) -> Answer[ResultT]:
         """Run a reading call on the director in use, or on the next that answers, which is then in use.
 
-        Raises RingUnreadable when none does. A call that changes the ring is never sent twice: give those to one
-        director's link.
+        One that is slow is not left for that. After HEAD_START_S the next is asked, too, but while the one in use is
+        connected its own answer is waited for, up to the limit of the call, and the other's only stands by for when it
+        fails. Raises RingUnreadable when none answers. A call that changes the ring is never sent twice: give those to
+        one director's link.
         """
         if call.changes:
             raise ValueError("a changing call belongs to one director and is never tried again on another")
-        causes: dict[str, DirectorTuiError] = {}
-        slow: dict[asyncio.Task[Connection], DirectorLink] = {}
-
-        async def ask(link: DirectorLink) -> Answer[ResultT] | None:
-            try:
-                answer = await link.call(call)
-            except DirectorTuiError as error:
-                causes[link.name] = error
-                return None
+        began_with = self._in_use
+        asking = _Asking(call, self._in_order())
+        try:
+            answered = await asking.outcome()
+        finally:
+            self._let_end(asking)
+        if answered is None:
+            raise RingUnreadable(
+                {link.name: asking.causes[link.name] for link in self.links if link.name in asking.causes}
+            )
+        answer, link = answered
+        if self._in_use is began_with:
             self._in_use = link
-            return answer
-
-        for link in self._in_order():
-            if not link.connected:
-                try:
-                    connecting = link.connecting()
-                except DirectorTuiError as error:
-                    causes[link.name] = error
-                    continue
-                if not await _finished(connecting, HEAD_START_S):
-                    slow[connecting] = link
-                    continue
-            if (answer := await ask(link)) is not None:
-                return answer
-        while slow:
-            done, _ = await asyncio.wait(slow, return_when=asyncio.FIRST_COMPLETED)
-            # Those that failed first: asking them is only hearing why, as long as it is too early for another attempt.
-            for connecting in sorted(done, key=lambda one: one.exception() is None):
-                link = slow.pop(connecting)
-                if isinstance(failure := connecting.exception(), DirectorTuiError):
-                    causes[link.name] = failure
-                elif (answer := await ask(link)) is not None:
-                    return answer
-        raise RingUnreadable({link.name: causes[link.name] for link in self.links if link.name in causes})
+        return answer
 
     async def on_every(self, call: Call[ResultT]) -> dict[str, Answer[ResultT] | DirectorTuiError]:
         """Run a call on every configured director side by side: its answer, or what went wrong there, by name."""
@@ -261,10 +251,30 @@ class Ring:
         return {link.name: answer for link, answer in zip(self.links, answers, strict=True)}
 
     async def close(self) -> None:
+        for task in self._left:
+            task.cancel()
+        if self._left:
+            await asyncio.wait(self._left)
         await asyncio.gather(*(link.close() for link in self.links))
         await self._ssh.close()
         if self._closing is not None:
             await self._closing()
+
+    def _let_end(self, asking: _Asking[ResultT]) -> None:
+        """Calls that nobody waits for end by their own limits, so that a connection on which nothing comes is noticed.
+
+        Cancelled, each would wear its connection out, and say nothing of it.
+        """
+        for task, link in asking.asked.items():
+            if not link.connected:
+                task.cancel()  # it only waits for the connection, which goes on being made
+            self._left.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # or asyncio complains about an error that nobody was left to hear
 
     def _in_order(self) -> list[DirectorLink]:
         """The director in use first, then the others as configured, beginning behind it."""
@@ -273,15 +283,77 @@ class Ring:
         return [link for link in turned if link.name not in self._foreign] or list(turned)
 
 
+class _Asking(Generic[ResultT]):
+    """One reading call put to one director after the other, until there is an answer to go on with.
+
+    ``asked`` are the calls that still run, by the task of each; ``causes`` is why the others failed.
+    """
+
+    def __init__(self, call: Call[ResultT], order: Sequence[DirectorLink]) -> None:
+        self.asked: dict[asyncio.Task[Answer[ResultT]], DirectorLink] = {}
+        self._call = call
+        self._waiting = list(order)
+        # Only what is connected can be lost: before that whoever is there first is as good as another.
+        self._in_use = order[0] if order[0].connected else None
+        self._once_more = {link for link in order if link.connected}
+        self._late = False
+        self._standing_by: tuple[Answer[ResultT], DirectorLink, float] | None = None
+        self.causes: dict[str, DirectorTuiError] = {}
+
+    async def outcome(self) -> tuple[Answer[ResultT], DirectorLink] | None:
+        """The answer, and who gave it; None if nobody did."""
+        while self._ask_next() or self.asked:
+            done, _ = await asyncio.wait(self.asked, timeout=self._patience_s(), return_when=asyncio.FIRST_COMPLETED)
+            self._late = self._late or not done
+            for task in [one for one in self.asked if one in done]:
+                link = self.asked.pop(task)
+                try:
+                    answer = task.result()
+                except DirectorTuiError as error:
+                    self._failed(link, error)
+                    continue
+                if self._in_use in {None, link}:
+                    return answer, link
+                self._standing_by = self._standing_by or (answer, link, time.monotonic())
+            if self._standing_by is not None and self._in_use is None:
+                answer, link, arrived_s = self._standing_by
+                return replace(answer, held_s=time.monotonic() - arrived_s), link
+        for link in self._waiting:
+            if link.failure is not None:
+                self.causes.setdefault(link.name, link.failure)
+        return None
+
+    def _ask_next(self) -> bool:
+        if self._standing_by is not None:
+            return False
+        for link in self._waiting:
+            if link.connected or not link.retry_in_s:
+                self._waiting.remove(link)
+                self.asked[asyncio.create_task(link.call(self._call), name=f"ask {link.name}")] = link
+                return True
+        return False
+
+    def _patience_s(self) -> float | None:
+        """How long to wait before another is asked: the next, or one whose time to be tried again has come."""
+        if self._standing_by is not None or not self._waiting:
+            return None
+        waits = [0.0 if link.connected else link.retry_in_s or 0.0 for link in self._waiting]
+        return max(min(waits), NEXT_START_S if self._late else HEAD_START_S)
+
+    def _failed(self, link: DirectorLink, error: DirectorTuiError) -> None:
+        self.causes[link.name] = error
+        if link is self._in_use:
+            self._in_use = None
+        if link in self._once_more and isinstance(error, NoAnswer | ConnectionLost):
+            # The connection was dead, which says nothing about the director: it is worth another one.
+            self._once_more.remove(link)
+            self._waiting.append(link)
+
+
 def _name(director: DirectorConfig, cluster: ClusterConfig) -> str:
     """Its SSH destination; with the words for its doveadm where several directors are reached at the same place."""
     there = [one for one in cluster.directors if one.ssh == director.ssh]
     return director.ssh if len(there) == 1 else f"{director.ssh} ({' '.join(director.doveadm)})"
-
-
-async def _finished(task: asyncio.Task[Connection], limit_s: float) -> bool:
-    done, _ = await asyncio.wait([task], timeout=limit_s)
-    return bool(done)
 
 
 _being_closed: set[asyncio.Task[None]] = set()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
+    from director_tui.director.doveadm import Call
+    from director_tui.link.ring import Answer
     from tests.ring.fixtures import MakeRing
     from tests.ring.real import RealDirector, RealRing
     from tests.ring.sshd import Agent, Sshd
@@ -253,6 +257,21 @@ async def test_reading_goes_on_from_another_director_with_an_event(ssh: FakeSsh,
         (Subject.LINK, "d1", "", "failed, now reading d2")
     ]
     assert LinkStatus.RECONNECTING not in {each.link.status for each in watch.readings}
+
+
+async def test_an_answer_that_was_held_back_is_as_old_as_it_is(ssh: FakeSsh, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = ring_of(ssh, "d1")
+    at_once = ring.on_one
+
+    async def later(call: Call[Any]) -> Answer[Any]:
+        return replace(await at_once(call), held_s=4.0)
+
+    monkeypatch.setattr(ring, "on_one", later)
+    async with watching(ring) as watch:
+        reading = await watch.until(live)
+        assert reading.snapshot is not None
+        assert reading.snapshot.taken_mono_s <= time.monotonic() - 4.0
+        assert reading.snapshot.taken_at <= datetime.now(UTC) - timedelta(seconds=4.0)
 
 
 @pytest.mark.parametrize("unsynced", [set(), {"d2"}, {"d1"}], ids=["both synced", "the new one not", "the old one not"])
@@ -554,6 +573,24 @@ async def test_real_a_session_that_is_frozen_is_left_for_another_director(
         await watch.until(lambda reading: set(real_sshds[0].session_pids()) - frozen)
         await watch.until(lambda reading: not reading.views[0].failure)
         assert {each.link.status for each in watch.readings} == {LinkStatus.LIVE}
+
+
+@pytest_real
+async def test_real_all_sessions_frozen_are_left_for_new_ones(
+    real_ring: RealRing, real_sshds: list[Sshd], ring_known_hosts: Path
+) -> None:
+    async with watching(open_ring(real_ring.directors, real_sshds, ring_known_hosts)) as watch:
+        await watch.until(complete)
+        frozen = {pid for sshd in real_sshds for pid in sshd.session_pids()}
+        for sshd in real_sshds:
+            sshd.freeze_sessions()
+        frozen_s = time.monotonic()
+        back = await watch.until(
+            lambda reading: live(reading) and reading.snapshot and reading.snapshot.taken_mono_s > frozen_s + 1.0
+        )
+        assert back.link.director == real_sshds[0].destination, "the first that was given up is the first to be back"
+        assert {pid for sshd in real_sshds for pid in sshd.session_pids()} - frozen
+        await watch.until(lambda reading: not any(view.failure for view in reading.views))
 
 
 @pytest_real

@@ -110,6 +110,139 @@ async def test_reading_goes_on_with_the_next_director_and_stays_there() -> None:
     assert [len(ssh.last(name).ran) for name in ("d1", "d2", "d3")] == [1, 1, 3]
 
 
+class Slow:
+    """Directors that answer when they are told to; those that are ``quick`` at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *quick: str) -> None:
+        monkeypatch.setattr(ring_module, "HEAD_START_S", 0.01)
+        monkeypatch.setattr(ring_module, "NEXT_START_S", 0.01)
+        self.quick = {*quick}
+        self.pending: dict[str, asyncio.Future[Said]] = {}
+        self.ssh = FakeSsh(self._answer)
+
+    def _answer(self, name: str, words: tuple[str, ...]) -> Said | asyncio.Future[Said]:
+        if name in self.quick:
+            return GOOD
+        self.pending[name] = asyncio.get_running_loop().create_future()
+        return self.pending[name]
+
+    async def connected_ring(self, *names: str) -> Ring:
+        ring = self.ssh.ring(*names)
+        await asyncio.gather(*(link.connecting() for link in ring.links))
+        return ring
+
+    def asked(self, name: str) -> int:
+        return len(self.ssh.last(name).ran)
+
+
+async def test_nobody_else_is_asked_while_the_one_in_use_answers(clock: Clock) -> None:
+    ssh = FakeSsh(good)
+    ring = ssh.ring("d1", "d2", "d3")
+    await asyncio.gather(*(link.connecting() for link in ring.links))
+    for _ in range(20):
+        assert await read(ring) == "d1"
+    assert [len(ssh.last(name).ran) for name in ("d1", "d2", "d3")] == [20, 0, 0]
+
+
+async def test_a_slow_director_is_not_left_and_only_one_other_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch, "d2", "d3")
+    ring = await slow.connected_ring("d1", "d2", "d3")
+    for number in range(1, 4):
+        reading = asyncio.create_task(read(ring))
+        await until(lambda: slow.asked("d2") == number)  # noqa: B023 - awaited in this turn
+        slow.pending["d1"].set_result(GOOD)
+        assert await reading == "d1"
+        assert ring.in_use.name == "d1"
+    assert slow.asked("d3") == 0
+
+
+async def test_the_answer_that_stands_by_is_taken_when_the_one_in_use_fails(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    slow = Slow(monkeypatch, "d2")
+    ring = await slow.connected_ring("d1", "d2", "d3")
+    reading = asyncio.create_task(ring.on_one(doveadm.status()))
+    await until(lambda: slow.asked("d2") == 1)
+    await until(lambda: not any(task.get_name() == "ask d2" for task in asyncio.all_tasks()))
+    clock.now_s += 4.0
+    slow.pending["d1"].set_result(NoAnswer("d1: no answer within 6 s"))
+    answer = await reading
+    assert (answer.director, answer.held_s) == ("d2", 4.0), "it would look fresher than it is"
+    assert ring.in_use.name == "d2"
+    assert slow.asked("d2") == 1
+
+
+async def test_whoever_answers_first_wins_when_the_one_in_use_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch)
+    ring = await slow.connected_ring("d1", "d2", "d3")
+    reading = asyncio.create_task(read(ring))
+    await until(lambda: len(slow.pending) == 3)
+    slow.pending["d1"].set_result(NOT_RUNNING)
+    slow.pending["d3"].set_result(GOOD)
+    assert await reading == "d3"
+    assert ring.in_use.name == "d3"
+    slow.pending["d2"].set_result(NoAnswer("d2: no answer within 6 s"))
+    await until(lambda: ring.links[1].failure is not None)
+    await until(lambda: slow.ssh.last("d2").closed)  # its call went on until then, and was not cancelled
+    assert slow.ssh.last("d2").abandoned == 1
+
+
+async def test_a_director_whose_connection_was_dead_is_asked_once_more_over_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ring_module, "BACK_OFF_S", (0.01,))
+    slow = Slow(monkeypatch)
+    ring = await slow.connected_ring("d1", "d2", "d3")
+    reading = asyncio.create_task(read(ring))
+    await until(lambda: len(slow.pending) == 3)
+    slow.quick = {"d1"}
+    slow.pending["d1"].set_result(NoAnswer("d1: no answer within 6 s"))
+    assert await reading == "d1", "it waited for connections that are as dead"
+    assert slow.ssh.attempts.count("d1") == 2
+    assert not slow.pending["d2"].done()
+    await ring.close()
+
+
+async def test_all_of_them_frozen_is_a_failure_with_every_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch)
+    ring = await slow.connected_ring("d1", "d2")
+    reading = asyncio.create_task(read(ring))
+    await until(lambda: len(slow.pending) == 2)
+    for name, answer in slow.pending.items():
+        answer.set_result(NoAnswer(f"{name}: no answer within 6 s"))
+    with pytest.raises(RingUnreadable) as caught:
+        await reading
+    assert list(caught.value.causes) == ["d1", "d2"]
+    assert slow.ssh.attempts == ["d1", "d2"], "it is too early for new connections"
+
+
+async def test_closing_ends_the_calls_that_nobody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch, "d3")
+    ring = await slow.connected_ring("d1", "d2", "d3")
+    before = asyncio.all_tasks()
+    reading = asyncio.create_task(read(ring))
+    await until(lambda: slow.asked("d3") == 1)
+    slow.pending["d1"].set_result(GOOD)
+    await reading
+    await until(lambda: len(asyncio.all_tasks() - before) == 1)
+    (left,) = asyncio.all_tasks() - before
+    assert left.get_name() == "ask d2"
+    await ring.close()
+    assert left.done()
+
+
+async def test_a_director_that_a_person_chooses_meanwhile_stays_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch)
+    ring = await slow.connected_ring("d1", "d2")
+    reading = asyncio.create_task(read(ring))
+    await until(lambda: "d1" in slow.pending)
+    ring.use("d2")
+    slow.pending["d1"].set_result(GOOD)
+    assert await reading == "d1"
+    assert ring.in_use.name == "d2"
+    await ring.close()
+
+
 async def test_use_takes_only_directors_of_the_ring() -> None:
     ring = FakeSsh(good).ring("d1", "d2")
     ring.use("d2")
