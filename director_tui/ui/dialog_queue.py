@@ -16,24 +16,18 @@ ResultT = TypeVar("ResultT")
 class DialogQueue:
     """Opens each dialog when the one before it is closed, in the order in which they came.
 
-    ``push`` puts a dialog in front of the screen, and calls its second argument with what the person answered.
+    ``push`` puts a dialog in front of the screen.
     """
 
-    def __init__(self, push: Callable[[UnaskedDialog[Any], Callable[[Any], None]], object]) -> None:
+    def __init__(self, push: Callable[[UnaskedDialog[Any]], object]) -> None:
         self._push = push
         self._turn = asyncio.Lock()
 
     async def show(self, dialog: UnaskedDialog[ResultT]) -> ResultT | None:
         """What the person answered; None: declined. Being cancelled takes the dialog out of the queue, or closes it."""
         async with self._turn:
-            answer: asyncio.Future[ResultT | None] = asyncio.get_running_loop().create_future()
-
-            def answered(result: ResultT | None) -> None:
-                if not answer.done():
-                    answer.set_result(result)
-
-            self._push(dialog, answered)
+            self._push(dialog)
             try:
-                return await answer
+                return await dialog.answer
             finally:
                 dialog.withdraw()

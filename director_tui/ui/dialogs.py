@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from textual.binding import Binding, BindingType
@@ -50,12 +51,15 @@ class UnaskedDialog(Dialog[ResultT]):
     So it drops every key until none has been pressed for :data:`QUIET_S`; a password is taken whole or not at all.
     Until then whatever takes keys in it is disabled, and its last line says so; a subclass says in ``READY`` what that
     line tells afterwards, and in :meth:`open_up` what is enabled.
+
+    ``answer`` is None when the person declined, also when the screen was taken away in another way.
     """
 
     READY: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
+        self.answer: asyncio.Future[ResultT | None] = asyncio.get_running_loop().create_future()
         self._ready = False
         self._withdrawn = False
         self._quiet: Timer | None = None
@@ -64,6 +68,10 @@ class UnaskedDialog(Dialog[ResultT]):
     def open_up(self) -> None:
         """Enable what takes keys, and give one of it the focus."""
         raise NotImplementedError
+
+    def close_with(self, result: ResultT | None) -> None:
+        self._answer_with(result)
+        super().close_with(result)
 
     def withdraw(self) -> None:
         """Nobody waits for an answer any more: close it, now or when it is in front again."""
@@ -85,6 +93,13 @@ class UnaskedDialog(Dialog[ResultT]):
     def on_screen_resume(self) -> None:
         if self._withdrawn:
             self.close_with(None)
+
+    def on_unmount(self) -> None:
+        self._answer_with(None)
+
+    def _answer_with(self, result: ResultT | None) -> None:
+        if not self.answer.done():
+            self.answer.set_result(result)
 
     def _wait_for_quiet(self) -> None:
         if self._quiet is not None:

@@ -316,6 +316,20 @@ async def test_a_question_that_nobody_waits_for_closes_nothing_but_itself() -> N
         await screen.until("28,764", gone=["Password:", "goes back"])
 
 
+async def test_a_dialog_that_is_taken_away_is_declined_and_the_next_one_opens() -> None:
+    async with dashboard() as screen:
+        first, second = (
+            asyncio.create_task(screen.app.ask(Question(f"ops@dir{number}", "Password:", secret=True)))
+            for number in (1, 2)
+        )
+        await screen.until("ops@dir1", "Enter sends it")
+        screen.app.pop_screen()
+        await screen.until("ops@dir2", "Enter sends it", gone=["ops@dir1"])
+        assert await first is None
+        await screen.press("b", "enter")
+        assert await second == "b"
+
+
 async def test_enter_pressed_twice_answers_one_question() -> None:
     async with dashboard() as screen:
         first, second = (
