@@ -108,13 +108,20 @@ def backend_changes(before: Iterable[Backend], after: Iterable[Backend], at: dat
 
 def ring_changes(before: RingView, after: RingView, at: datetime) -> tuple[Change, ...]:
     """Directors that joined or left, and the ring as a whole becoming synced or not."""
-    changes: list[Change] = []
-    for ip, port in sorted(before.connected ^ after.connected):
-        joined = (ip, port) in after.connected
-        changes.append(Change(at, Subject.RING, f"{ip}:{port}", "", "in the ring again" if joined else "left the ring"))
+    changes = member_changes(before.connected, after.connected, at)
     if before.synced != after.synced:
-        changes.append(Change(at, Subject.RING, "ring", _synced(before), _synced(after)))
-    return tuple(changes)
+        changes += (Change(at, Subject.RING, "ring", _synced(before), _synced(after)),)
+    return changes
+
+
+def member_changes(
+    before: frozenset[tuple[str, int]], after: frozenset[tuple[str, int]], at: datetime
+) -> tuple[Change, ...]:
+    """Directors, by address and port, that joined those in the ring or left them."""
+    return tuple(
+        Change(at, Subject.RING, f"{ip}:{port}", "", "in the ring again" if (ip, port) in after else "left the ring")
+        for ip, port in sorted(before ^ after)
+    )
 
 
 def _first_by_ip(backends: Iterable[Backend]) -> dict[str, Backend]:

@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
-from director_tui.director.changes import Change, Subject, backend_changes, ring_changes
+from director_tui.director.changes import Change, Subject
 from director_tui.director.model import RingView, Snapshot, taking_part
 from director_tui.errors import DirectorTuiError, LinkError
+from director_tui.link.comparison import Comparison
 from director_tui.link.history import History
 from director_tui.times import SYSTEM_TIMES, Times
 
@@ -116,6 +117,7 @@ class Monitor:
         self._ask_now = asyncio.Event()
         self._ring_viewed_s = float("-inf")
         self._home = _Home()
+        self._comparison = Comparison()
         self._settings_refused = False
         self._settings_wanted = True
         self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=times.mono_s()))
@@ -157,18 +159,18 @@ class Monitor:
         except DirectorTuiError as failure:
             self._put(self._failed(failure))
             return
+        now_s, now = self._times.mono_s(), self._times.utc()
         before = self._reading.snapshot
         was_away = self._reading.link.status is not LinkStatus.LIVE
         switched = before is not None and before.director != answer.director
         ring = await self._ring_view_in_use() if switched else (before.ring if before is not None else None)
-        now_s, now = self._times.mono_s(), self._times.utc()
         taken_s, taken_at = now_s - answer.held_s, now - timedelta(seconds=answer.held_s)
         snapshot = Snapshot(answer.value, ring, answer.director, taken_at, taken_s, answer.elapsed_s * 1000)
         self.history.add(taken_s, {backend.ip: backend.users for backend in snapshot.backends})
-        changes = (*self._link_changes(answer.director, now), *_seen(before, snapshot, switched=switched))
+        changes = (*self._link_changes(answer.director, now), *self._comparison.changes(snapshot, self._views, now))
         link = self._live(answer.director, now_s)
         self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))
-        if before is None:
+        if before is None or switched:
             self._ask_now.set()
         if not switched and self._ring_view_is_old(now_s, back=was_away):
             self._show_ring(await self._ring_view_in_use())
@@ -192,11 +194,16 @@ class Monitor:
         snapshot = self._reading.snapshot
         if view is None or snapshot is None:
             return
-        changes = ring_changes(snapshot.ring, view, self._times.utc()) if snapshot.ring is not None else ()
         if snapshot.ring is not None and view.connected != snapshot.ring.connected:
             self._ask_now.set()
         if view != snapshot.ring:
-            self._put(replace(self._reading, snapshot=replace(snapshot, ring=view), changes=changes))
+            snapshot = replace(snapshot, ring=view)
+            changes = self._comparison.changes(snapshot, self._views, self._times.utc())
+            self._put(replace(self._reading, snapshot=snapshot, changes=changes))
+
+    @property
+    def _views(self) -> list[RingView]:
+        return [view.ring for view in self._reading.views if view.ring is not None]
 
     async def _ask_every_director(self) -> None:
         if self._reading.snapshot is None:
@@ -304,18 +311,3 @@ def _view(
     if isinstance(status, DirectorTuiError):
         return DirectorView(name, ring.value, failure=status)
     return DirectorView(name, ring.value, status.value)
-
-
-def _seen(before: Snapshot | None, after: Snapshot, *, switched: bool) -> tuple[Change, ...]:
-    """The changes between two snapshots; after a switch only if both directors were synced.
-
-    Directors of a ring that is not synced may differ without anything having changed.
-    """
-    if before is None:
-        return ()
-    if switched and not (before.ring and before.ring.synced and after.ring and after.ring.synced):
-        return ()
-    changes = backend_changes(before.backends, after.backends, after.taken_at)
-    if before.ring is not None and after.ring is not None and not switched:
-        changes += ring_changes(before.ring, after.ring, after.taken_at)
-    return changes

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.doveadm import Call
     from director_tui.link.ring import Answer
+    from tests.link.fakes import Said
     from tests.ring.fixtures import MakeRing
     from tests.ring.real import RealDirector, RealRing
     from tests.ring.sshd import Agent, Sshd
@@ -110,6 +111,10 @@ def live(reading: Reading) -> bool:
 def complete(reading: Reading) -> bool:
     """Whether everything that is read now and then has been read."""
     return bool(live(reading) and reading.snapshot and reading.snapshot.ring and reading.views and reading.settings)
+
+
+def ring_read(reading: Reading) -> bool:
+    return reading.snapshot is not None and reading.snapshot.ring is not None
 
 
 def vhosts(ip: str, count: int) -> Callable[[Reading], bool]:
@@ -286,6 +291,84 @@ async def test_a_switch_makes_change_events_only_where_both_were_synced(
         await watch.until(lambda reading: vhosts("10.1.0.1", 7)(reading) and reading.link.director == "d2")
     of_ring = [change for change in watch.changes if change[0].is_of_ring]
     assert of_ring == ([] if unsynced else [(Subject.VHOSTS, "10.1.0.1", "100", "7")])
+
+
+async def test_a_director_that_leaves_the_ring_together_with_the_switch_is_an_event(
+    ssh: FakeSsh, directors: FakeDirectors
+) -> None:
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        directors.instead["d1"] = NOT_RUNNING
+        directors.gone = {"d1"}
+        await watch.until(lambda reading: reading.link.director == "d2")
+        seen = len(watch.readings)
+        await watch.until(lambda _: len(watch.readings) > seen + 20)
+    assert watch.changes == [
+        (Subject.LINK, "d1", "", "failed, now reading d2"),
+        (Subject.RING, "10.0.0.1:9090", "", "left the ring"),
+    ]
+
+
+async def test_what_changed_with_a_switch_to_one_that_is_not_synced_yet_is_said_when_it_is(
+    ssh: FakeSsh, directors: FakeDirectors
+) -> None:
+    stale = FakeDirectors(directors.members, {**directors.backends, "10.1.0.2": ("gold", 3, "up", 20)})
+    stale.unsynced = {"d2"}
+    stale.gone = {"d1"}
+    behind = True
+    late = FakeSsh(lambda name, words: (stale if name == "d2" and behind else directors)(name, words))
+    async with watching(ring_of(late)) as watch:
+        await watch.until(complete)
+        directors.instead["d1"] = NOT_RUNNING
+        directors.gone = {"d1"}
+        directors.backends["10.1.0.1"] = ("", 7, "up", 10)
+        await watch.until(lambda reading: reading.link.director == "d2")
+        seen = len(watch.readings)
+        await watch.until(lambda _: len(watch.readings) > seen + 20)
+        assert watch.changes == [(Subject.LINK, "d1", "", "failed, now reading d2")]
+        behind = False
+        await watch.until(lambda reading: reading.snapshot and reading.snapshot.ring and reading.snapshot.ring.synced)
+        seen = len(watch.readings)
+        await watch.until(lambda _: len(watch.readings) > seen + 20)
+    # And neither the vhost count 3 that only the director that was behind had, nor a ring that became synced.
+    assert watch.changes[1:] == [
+        (Subject.VHOSTS, "10.1.0.1", "100", "7"),
+        (Subject.RING, "10.0.0.1:9090", "", "left the ring"),
+    ]
+
+
+async def test_a_switch_shows_nothing_that_only_the_other_director_can_not_know() -> None:
+    """d3 is gone for long. d2 and d4 stand next to it, and know; d1 and d5 don't, and still count it."""
+    members = {f"d{number}": f"10.0.0.{number}" for number in range(1, 6)}
+    knowing = FakeDirectors(members, {"10.1.0.1": ("", 100, "up", 10)}, gone={"d3"})
+    unknowing = FakeDirectors(members, knowing.backends)
+    dead: set[str] = {"d3"}
+
+    def answers(name: str, words: tuple[str, ...]) -> Said:
+        return NOT_RUNNING if name in dead else (knowing if name in {"d2", "d4"} else unknowing)(name, words)
+
+    ring = FakeSsh(answers).ring("d2", "d5", "d4", interval_s=SOON_S)
+    async with watching(ring) as watch:
+        reading = await watch.until(lambda reading: len(reading.views) == 3 and ring_read(reading))
+        assert len(reading.taking_part) == 4
+        dead.add("d2")
+        reading = await watch.until(lambda reading: reading.link.director == "d5" and ring_read(reading))
+        assert len(reading.taking_part) == 4
+    assert watch.changes == [(Subject.LINK, "d2", "", "failed, now reading d5")]
+
+
+async def test_a_switch_between_two_rings_makes_no_change_events(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    elsewhere = FakeDirectors({"e1": "10.9.0.1"}, {"10.8.0.1": ("", 1, "up", 1)})
+    both = FakeSsh(lambda name, words: (elsewhere if name in elsewhere.members else directors)(name, words))
+    directors.instead["d1"] = NOT_RUNNING
+    async with watching(ring_of(both, "d1", "e1")) as watch:
+        await watch.until(lambda reading: reading.link.director == "e1" and reading.views)
+        directors.instead.clear()
+        elsewhere.instead["e1"] = NOT_RUNNING
+        await watch.until(lambda reading: reading.link.director == "d1" and ring_read(reading))
+        seen = len(watch.readings)
+        await watch.until(lambda _: len(watch.readings) > seen + 20)
+    assert watch.changes == [(Subject.LINK, "e1", "", "failed, now reading d1")]
 
 
 async def test_when_none_answers_the_data_stays_and_it_recovers_by_itself(
