@@ -82,14 +82,15 @@ class DirectorPeer:
     ``type`` is ``self``, ``left``, ``right``, ``l+r`` (2.2 up to .33), ``in``, ``out``, ``removed`` or empty for a
     director that is not a neighbour. Sizes are in bytes. None where the director prints ``-``. What only
     counts traffic does not compare: two rows are equal when they say the same of the ring. On the ``self`` row
-    ``ping_ms`` is how long its last sync took round the ring.
+    ``ping_ms`` is how long its last sync took round the ring. ``stage`` is the status without what it counts up at
+    every second (``ring syncing - last sync 3 secs ago``).
     """
 
     ip: str
     port: int
     type: str
     last_failed: datetime | None
-    status: str
+    status: str = field(compare=False)
     ping_ms: int | None = None
     input: int | None = field(default=None, compare=False)
     output: int | None = field(default=None, compare=False)
@@ -97,6 +98,10 @@ class DirectorPeer:
     buffered_peak: int | None = field(default=None, compare=False)
     last_read: datetime | None = field(default=None, compare=False)
     last_write: datetime | None = field(default=None, compare=False)
+    stage: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stage", self.status.partition(" - ")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +270,8 @@ class Snapshot:
     """One reading of the ring from one director.
 
     Two snapshots are equal when there is nothing new to draw: when they were taken and how long that took does not
-    count. ``ring`` is None as long as no ring status has been read. ``taken_mono_s`` is the monotonic clock.
+    count. ``ring`` is None as long as no ring status has been read. ``taken_mono_s`` is the monotonic clock, and so is
+    ``ring_taken_mono_s``: the ring's state is read apart from the backends, and may fail to be read while they are.
     """
 
     backends: tuple[Backend, ...]
@@ -274,6 +280,7 @@ class Snapshot:
     taken_at: datetime = field(compare=False)
     taken_mono_s: float = field(compare=False)
     latency_ms: float = field(compare=False)
+    ring_taken_mono_s: float = field(default=0.0, compare=False)
 
     def backend(self, ip: str) -> Backend | None:
         return next((backend for backend in self.backends if backend.ip == ip), None)

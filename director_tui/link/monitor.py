@@ -163,9 +163,12 @@ class Monitor:
         before = self._reading.snapshot
         was_away = self._reading.link.status is not LinkStatus.LIVE
         switched = before is not None and before.director != answer.director
-        ring = await self._ring_view_in_use() if switched else (before.ring if before is not None else None)
+        ring = before.ring if before is not None and not switched else None
+        if switched:
+            ring = await self._ring_view_of(answer.director)
         taken_s, taken_at = now_s - answer.held_s, now - timedelta(seconds=answer.held_s)
-        snapshot = Snapshot(answer.value, ring, answer.director, taken_at, taken_s, answer.elapsed_s * 1000)
+        latency_ms = answer.elapsed_s * 1000
+        snapshot = Snapshot(answer.value, ring, answer.director, taken_at, taken_s, latency_ms, self._ring_viewed_s)
         self.history.add(taken_s, {backend.ip: backend.users for backend in snapshot.backends})
         changes = (*self._link_changes(answer.director, now), *self._comparison.changes(snapshot, self._views, now))
         link = self._live(answer.director, now_s)
@@ -173,18 +176,20 @@ class Monitor:
         if before is None or switched:
             self._ask_now.set()
         if not switched and self._ring_view_is_old(now_s, back=was_away):
-            self._show_ring(await self._ring_view_in_use())
+            self._show_ring(await self._ring_view_of(answer.director))
 
     def _ring_view_is_old(self, now_s: float, *, back: bool) -> bool:
         """Whether to ask for the ring's state again: now and then while it is well, at every poll while it is not."""
         snapshot = self._reading.snapshot
         view = snapshot.ring if snapshot is not None else None
-        return back or view is None or not view.healthy or now_s - self._ring_viewed_s >= RING_BEAT_S
+        # Twice in the time after which it counts as stale.
+        beat_s = min(RING_BEAT_S, stale_after_s(self._interval_s) / 2)
+        return back or view is None or not view.healthy or now_s - self._ring_viewed_s >= beat_s
 
-    async def _ring_view_in_use(self) -> RingView | None:
-        """What the director in use says of the ring: only its own word tells whether it is synced. None if nothing."""
+    async def _ring_view_of(self, director: str) -> RingView | None:
+        """What the director that was read says of the ring; None if nothing. Only its own word tells of its sync."""
         try:
-            view = (await self._ring.in_use.call(doveadm.ring_status())).value
+            view = (await self._ring.link(director).call(doveadm.ring_status())).value
         except DirectorTuiError:
             return None
         self._ring_viewed_s = self._times.mono_s()
@@ -196,10 +201,13 @@ class Monitor:
             return
         if snapshot.ring is not None and view.connected != snapshot.ring.connected:
             self._ask_now.set()
-        if view != snapshot.ring:
-            snapshot = replace(snapshot, ring=view)
-            changes = self._comparison.changes(snapshot, self._views, self._times.utc())
-            self._put(replace(self._reading, snapshot=snapshot, changes=changes))
+        fresh = replace(snapshot, ring=view, ring_taken_mono_s=self._ring_viewed_s)
+        if view == snapshot.ring:
+            # Nothing to draw at once. Its age, and what it counts up, go with the next reading.
+            self._reading = replace(self._reading, snapshot=fresh, changes=())
+        else:
+            changes = self._comparison.changes(fresh, self._views, self._times.utc())
+            self._put(replace(self._reading, snapshot=fresh, changes=changes))
 
     @property
     def _views(self) -> list[RingView]:

@@ -195,10 +195,14 @@ class Ring:
 
     def use(self, name: str) -> None:
         """Read from this director from now on. Raises ValueError if it is not one of this ring's."""
+        self._in_use = self.link(name)
+
+    def link(self, name: str) -> DirectorLink:
+        """The director of this name. Raises ValueError if it is not one of this ring's."""
         link = next((link for link in self.links if link.name == name), None)
         if link is None:
             raise ValueError(f"{name} is no director of {self.cluster.name}")
-        self._in_use = link
+        return link
 
     def leave_out(self, names: Iterable[str]) -> None:
         """Never fail over to these: they belong to another ring."""

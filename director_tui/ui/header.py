@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from director_tui.config import ClusterConfig
-    from director_tui.director.model import Snapshot
+    from director_tui.director.model import RingView, Snapshot
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
     from director_tui.ui.format import Part
@@ -66,7 +66,7 @@ def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, n
         Group(4, ((environment, "$dt-attention" if warning else "$dt-accent"),) if environment else (), DOT),
         Group(5, (("read-only", "$dt-muted"),) if cluster.read_only else (), DOT),
         *_link_groups(cluster, reading, now_s),
-        *_ring_groups(reading),
+        *_ring_groups(cluster, reading, now_s),
     ]
     return _fitted(groups, width, right=(f"{now:%H:%M:%S} UTC", "$dt-muted"))
 
@@ -207,17 +207,34 @@ def _retry(reading: Reading, now_s: float) -> str:
     return f"next try in {left} s" if left else "trying"
 
 
-def _ring_groups(reading: Reading | None) -> list[Group]:
-    view = reading.snapshot.ring if reading is not None and reading.snapshot is not None else None
-    if reading is None or view is None:
+def _ring_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) -> list[Group]:
+    snapshot = reading.snapshot if reading is not None else None
+    if reading is None or snapshot is None:
         return []
+    view = snapshot.ring
+    old_after_s = stale_after_s(cluster.interval_s)
+    if view is None:
+        missed = now_s - reading.link.since_mono_s > old_after_s
+        return [Group(2, (("ring ?", "$dt-attention bold" if missed else "$dt-muted"),))]
+    age_s = now_s - snapshot.ring_taken_mono_s
+    if age_s > old_after_s:
+        seen = f"last seen {_ring_word(view).lower()} {format.span(age_s)} ago"
+        return [
+            Group(2, (("ring ?", "$dt-attention bold"),)),
+            Group(7, ((seen, "$dt-attention"),), ((" – ", "$dt-attention"),)),
+        ]
     there, members = len(reading.taking_part), len(view.members)
     whole = there == members
-    own = view.self_peer
-    word = "synced" if view.synced else shortened(own.status.removeprefix("ring ").upper() if own else "UNKNOWN", 40)
+    word = _ring_word(view)
     style = "$dt-fine" if whole and view.synced else "$dt-attention" if view.synced else "$dt-danger bold"
     # A ring that is whole may give way to the name of the director; one that is not stays as long as the users.
     groups = [Group(7 if whole and view.synced else 2, ((f"ring {there}/{members} {word}", style),))]
     if view.ping_ms is not None:
         groups.append(Group(12, ((f"ping {view.ping_ms} ms", "$dt-muted"),), DOT))
     return groups
+
+
+def _ring_word(view: RingView) -> str:
+    """``synced``, or in capitals what it is instead."""
+    own = view.self_peer
+    return "synced" if view.synced else shortened(own.status.removeprefix("ring ").upper() if own else "UNKNOWN", 40)

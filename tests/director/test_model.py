@@ -125,6 +125,15 @@ def test_a_director_that_is_starting_is_not_split() -> None:  # a real one of 2.
     assert numbers(ring.connected) == [1]
 
 
+def test_a_status_that_only_counts_up_says_the_same() -> None:
+    def row(status: str) -> DirectorPeer:
+        return DirectorPeer("10.0.0.1", 9090, "self", None, status)
+
+    assert row("ring syncing - last sync 3 secs ago") == row("ring syncing - last sync 4 secs ago")
+    assert row("ring syncing - last sync 3 secs ago") != row("ring synced")
+    assert row("handshaking - 12 USERs received") == row("handshaking - 40 USERs received")
+
+
 @pytest.mark.parametrize(
     "status", ["ring syncing - last sync 42 secs ago", "syncing - last sync 1 secs ago"]
 )  # case 17

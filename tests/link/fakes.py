@@ -100,7 +100,8 @@ class FakeDirectors:
     """One ring as its directors tell it; a test changes it between two readings.
 
     ``backends`` are (tag, vhosts, up or down, users) by IP. ``members`` are the directors' own IPs by SSH destination;
-    those in ``gone`` have left the ring. What stands in ``instead`` is what a destination answers to everything.
+    those in ``gone`` have left the ring. What stands in ``instead`` is what a destination answers to everything, and
+    ``ring_status`` what all of them answer when they are asked for that.
     """
 
     members: dict[str, str]
@@ -108,6 +109,7 @@ class FakeDirectors:
     gone: set[str] = field(default_factory=set)
     unsynced: set[str] = field(default_factory=set)
     instead: dict[str, Said] = field(default_factory=dict)
+    ring_status: Said | None = None
     settings: Said = b"director_mail_servers = 10.1.0.1 10.1.0.2\ndirector_user_expire = 7 mins\n"
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -121,6 +123,8 @@ class FakeDirectors:
         if what == "director status":
             return status_output(self.backends)
         assert what == "director ring status", words
+        if self.ring_status is not None:
+            return self.ring_status
         return ring_output(
             self.members[destination],
             self.members.values(),

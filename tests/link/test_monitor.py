@@ -20,7 +20,7 @@ from director_tui.link import ring as ring_module
 from director_tui.link.monitor import DirectorView, LinkStatus, Monitor, Reading, foreign, stale_after_s
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Reply, Ssh
-from tests.link.fakes import FakeDirectors, FakeSsh
+from tests.link.fakes import FakeDirectors, FakeSsh, ring_output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -229,6 +229,54 @@ async def test_changes_published_while_others_read_are_never_lost(ssh: FakeSsh, 
         (Subject.RING, "ring", "synced", "not synced"),
         (Subject.RING, "ring", "not synced", "synced"),
     ] * 14 + [(Subject.RING, "ring", "synced", "not synced")]
+
+
+async def test_the_state_of_the_ring_has_an_age_of_its_own(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    async with watching(ring_of(ssh, "d1")) as watch:
+        await watch.until(complete)
+        await watch.until(lambda reading: _ring_lag_s(reading) < 1.0)
+        directors.ring_status = NOT_RUNNING
+        failed_s = time.monotonic()
+        late = await watch.until(lambda reading: _ring_lag_s(reading) > 3 * SOON_S)
+        assert live(late)
+        assert late.snapshot is not None
+        assert late.snapshot.ring_taken_mono_s <= failed_s + SOON_S
+        directors.ring_status = None
+        back_s = time.monotonic()
+        await watch.until(lambda reading: reading.snapshot and reading.snapshot.ring_taken_mono_s >= back_s)
+    assert watch.changes == []
+
+
+async def test_what_a_syncing_ring_counts_up_is_shown_and_makes_no_reading_of_its_own(
+    ssh: FakeSsh, directors: FakeDirectors
+) -> None:
+    def syncing(seconds: int) -> bytes:
+        synced = ring_output("10.0.0.1", directors.members.values(), gone=set())
+        return synced.replace(b"ring synced", b"ring syncing - last sync %d secs ago" % seconds)
+
+    directors.ring_status = syncing(3)
+    async with watching(ring_of(ssh, "d1")) as watch:
+        await watch.until(complete)
+        first = len(watch.readings)
+        for seconds in range(4, 30):
+            directors.ring_status = syncing(seconds)
+            await watch.until(lambda reading, seconds=seconds: f" {seconds} secs ago" in _own_status(reading))  # type: ignore[misc]
+        taken = [reading.snapshot.taken_mono_s for reading in watch.readings[first:] if reading.snapshot]
+        views = [reading.views for reading in watch.readings[first:]]
+    assert watch.changes == []
+    # Each published reading is a poll, or has other views.
+    assert len(set(zip(taken, map(id, views), strict=True))) == len(taken)
+
+
+def _own_status(reading: Reading) -> str:
+    own = reading.snapshot.ring.self_peer if reading.snapshot and reading.snapshot.ring else None
+    return own.status if own else ""
+
+
+def _ring_lag_s(reading: Reading) -> float:
+    """How much older the ring's state is than the backends."""
+    snapshot = reading.snapshot
+    return snapshot.taken_mono_s - snapshot.ring_taken_mono_s if snapshot and snapshot.ring else 0.0
 
 
 async def test_a_director_that_leaves_the_ring_and_comes_back_is_an_event(

@@ -96,6 +96,8 @@ class FakeRing:
     """What a destination waits for before it answers a subcommand."""
     looked_up: list[str] = field(default_factory=list)
     """The names that hashes were asked for."""
+    ring_failure: tuple[int, bytes] | None = None
+    """With what status and words ``director ring status`` fails."""
     awake: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     """Cleared: every director is stopped and says nothing, until it is set again."""
     refuse: dict[str, DirectorTuiError] = field(default_factory=dict)
@@ -148,6 +150,8 @@ class FakeRing:
                 table = STATUS_HEADER + b"".join(row.line + b"\n" for row in self.rows)
                 return FakeReply(0, table if self.status is None else self.status)
             case ("doveadm", "-f", "tab", "director", "ring", "status"):
+                if self.ring_failure is not None:
+                    return FakeReply(self.ring_failure[0], b"", self.ring_failure[1])
                 return FakeReply(0, RING_HEADER + (self.ring_status or self._ring_rows(destination)))
             case ("doveconf", "-n"):
                 return FakeReply(0, b"# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf\n")

@@ -69,6 +69,26 @@ async def test_a_frozen_ring_goes_stale_although_nothing_has_failed_yet() -> Non
 
 
 @pytest.mark.usefixtures("hasty")
+async def test_the_state_of_the_ring_ages_apart_from_the_backends() -> None:
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        await screen.until("ring 3/3 synced")
+        ring.ring_failure = (1, b"sudo: a password is required\n")
+        await screen.until("● LIVE", "ring ? – last seen synced 1s ago", gone=["3/3", "ping"])
+        assert screen.style_of("ring ?").color == screen.style_of("production").color, "it does not ask for attention"
+        await screen.until("last seen synced 2s ago")
+        ring.ring_failure = None
+        await screen.until("ring 3/3 synced", gone=["last seen"])
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_ring_whose_state_was_never_read_is_not_known() -> None:
+    async with dashboard(FakeRing(ring_failure=(1, b"sudo: a password is required\n"))) as screen:
+        await screen.until("● LIVE", "ring ?")
+        await screen.wait(lambda: screen.style_of("ring ?").color == screen.style_of("production").color)
+
+
+@pytest.mark.usefixtures("hasty")
 async def test_the_next_director_takes_over_and_that_is_an_event() -> None:
     ring = FakeRing()
     async with dashboard(ring) as screen:
