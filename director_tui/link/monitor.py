@@ -30,6 +30,9 @@ RING_BEAT_S: Final = 10.0
 
 MIN_STALE_S: Final = 10.0
 
+TRYING_AFTER_S: Final = 0.3
+"""An attempt after a failure is said to be under way when it takes so long: one that fails at once would flicker."""
+
 
 class LinkStatus(enum.Enum):
     CONNECTING = "connecting"
@@ -42,7 +45,8 @@ class LinkState:
     """How it stands with reaching the ring.
 
     ``failure`` is why the last reading failed, ``since_mono_s`` when this status began, ``retry_at_mono_s`` when the
-    next attempt is made: None if it waits for a person.
+    next attempt is made: None if it waits for a person. ``trying`` is whether one is under way; ``failure`` is then
+    that of the attempt before.
     """
 
     status: LinkStatus
@@ -50,6 +54,7 @@ class LinkState:
     failure: DirectorTuiError | None = None
     since_mono_s: float = 0.0
     retry_at_mono_s: float | None = None
+    trying: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,15 @@ class DirectorView:
 class Reading:
     """What is known after a poll. ``snapshot`` is the last good one, None before the first.
 
-    ``views`` is what every director said when they were last asked. ``settings`` is None until they could be read, and
-    ``note`` says why they couldn't. ``changes`` holds only what is new with this reading.
+    ``views`` is what every director said when they were last asked; ``asking`` is whether a person has asked for
+    another word of them since, that is not there yet. ``settings`` is None until they could be read, and ``note`` says
+    why they couldn't. ``changes`` holds only what is new with this reading.
     """
 
     link: LinkState
     snapshot: Snapshot | None = None
     views: tuple[DirectorView, ...] = ()
+    asking: bool = False
     settings: RingSettings | None = None
     note: str = ""
     changes: tuple[Change, ...] = field(default=(), compare=False)
@@ -129,6 +136,7 @@ class Monitor:
         self._settings_wanted = True
         self._poll_now.set()
         self._ask_now.set()
+        self._say_trying(asking=any(view.failure is not None for view in self._reading.views))
 
     async def run(self) -> None:
         """Publish a reading after each poll, and one more whenever something slower has arrived.
@@ -153,12 +161,24 @@ class Monitor:
         self._reading = reading
         self._publish(reading)
 
+    def _say_trying(self, *, asking: bool) -> None:
+        """Another attempt is under way: the failure that is on the screen is not its own."""
+        link = replace(self._reading.link, trying=self._reading.link.failure is not None)
+        reading = replace(self._reading, link=link, asking=asking, changes=())
+        if reading != self._reading:
+            self._put(reading)
+
     async def _poll(self) -> None:
+        trying = asyncio.get_running_loop().call_later(
+            TRYING_AFTER_S, lambda: self._say_trying(asking=self._reading.asking)
+        )
         try:
             answer = await self._ring.on_one(doveadm.status())
         except DirectorTuiError as failure:
             self._put(self._failed(failure))
             return
+        finally:
+            trying.cancel()
         now_s, now = self._times.mono_s(), self._times.utc()
         before = self._reading.snapshot
         was_away = self._reading.link.status is not LinkStatus.LIVE
@@ -221,7 +241,7 @@ class Monitor:
         statuses = await self._ring.on_every(doveadm.status())
         views = self._home.judged(tuple(_view(name, rings[name], statuses[name]) for name in rings))
         self._ring.leave_out(foreign(views))
-        self._put(replace(self._reading, views=views, changes=()))
+        self._put(replace(self._reading, views=views, asking=self._ask_now.is_set(), changes=()))
         if self._settings_wanted and not self._settings_refused:
             await self._read_settings()
 
@@ -258,6 +278,7 @@ class Monitor:
             failure,
             last.since_mono_s if last.status is status else now_s,
             None if retry_in_s is None else now_s + max(retry_in_s, self._interval_s),
+            trying=self._poll_now.is_set(),  # a person asked for another attempt while this one was under way
         )
         changes = (
             (Change(self._times.utc(), Subject.LINK, last.director, "live", "no director answers"),)

@@ -236,9 +236,11 @@ def _last_words(first: object, more: str) -> Text:
 
 
 def _failures(reading: Reading) -> Iterable[DirectorTuiError]:
-    failure = reading.link.failure
+    """What keeps from reading now; nothing of an attempt that another one is about to replace."""
+    failure = reading.link.failure if not reading.link.trying else None
     if isinstance(failure, RingUnreadable):
         yield from failure.causes.values()
     elif failure is not None:
         yield failure
-    yield from (view.failure for view in reading.views if view.failure is not None)
+    if not reading.asking:
+        yield from (view.failure for view in reading.views if view.failure is not None)

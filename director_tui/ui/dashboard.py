@@ -60,6 +60,11 @@ def _failure_lines(failure: DirectorTuiError) -> list[Part]:
     return lines
 
 
+def _of_last_attempt(lines: list[Part]) -> list[Part]:
+    """The same lines while another attempt is under way: what failed before may be mended by now."""
+    return [(text if number else f"last attempt: {text}", "$dt-muted") for number, (text, _) in enumerate(lines)]
+
+
 class Dashboard(LiveScreen):
     """One ring, live."""
 
@@ -122,12 +127,14 @@ class Dashboard(LiveScreen):
         lines: list[Part] = []
         failed = [view.failure for view in reading.views if view.failure is not None]
         if reading.link.failure is not None:
-            lines.extend(_failure_lines(reading.link.failure))
+            failure_lines = _failure_lines(reading.link.failure)
+            lines.extend(_of_last_attempt(failure_lines) if reading.link.trying else failure_lines)
         elif reading.snapshot is not None and not reading.snapshot.backends:
             lines.append(("the director lists no backend at all", "$dt-attention"))
         elif failed:
             more = f"   (and {format.plural(len(failed) - 1, 'more director')})" if len(failed) > 1 else ""
-            lines.append((f"{failed[0]}{more}", "$dt-attention"))
+            failure_lines = [(f"{failed[0]}{more}", "$dt-attention")]
+            lines.extend(_of_last_attempt(failure_lines) if reading.asking else failure_lines)
         elif reading.note:
             lines.append((reading.note, "$dt-muted"))
         # Without any data there is nothing more important to fill the screen with.

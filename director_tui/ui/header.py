@@ -173,7 +173,7 @@ def _link_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) 
     name = shortened(short_name(reading.link.director, [director.ssh for director in cluster.directors]), NAME_WIDTH)
     snapshot = reading.snapshot
     if snapshot is None:
-        failed = reading.link.failure is not None
+        failed = reading.link.failure is not None and not reading.link.trying
         word: Part = ("○ NOT CONNECTED", "$dt-danger bold") if failed else ("◌ CONNECTING", "$dt-accent")
         return [Group(0, (word,)), Group(8, ((name, "$dt-text"),)), Group(6, ((_retry(reading, now_s), "$dt-muted"),))]
     age_s = now_s - snapshot.taken_mono_s
@@ -201,10 +201,12 @@ def _retry(reading: Reading, now_s: float) -> str:
     link = reading.link
     if link.failure is None:
         return ""
+    if link.trying:
+        return "trying again"
     if link.retry_at_mono_s is None:
         return "r tries again"
     left = max(0, round(link.retry_at_mono_s - now_s))
-    return f"next try in {left} s" if left else "trying"
+    return f"next try in {left} s" if left else "next try in a moment"
 
 
 def _ring_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) -> list[Group]:

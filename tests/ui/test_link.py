@@ -109,6 +109,62 @@ async def test_a_failure_before_the_first_reading_is_told_with_its_remedy() -> N
         await screen.until("● LIVE", "28,764", gone=["sudo"])
 
 
+@pytest.mark.usefixtures("hasty")
+async def test_an_old_failure_is_not_shown_as_the_present_one_while_another_attempt_is_under_way() -> None:
+    ring = FakeRing(directors=("ops@dir1",))
+    async with dashboard(ring) as screen:
+        ring.break_down(AuthenticationFailed("none of the keys was accepted", "ssh-add it"))
+        await screen.until("RECONNECTING", "r tries again", "none of the keys was accepted")
+        alarming = screen.style_of("none of the keys").color
+        gate = asyncio.Event()
+
+        async def wait(destination: str) -> None:
+            await gate.wait()
+
+        ring.on_connect = wait
+        await screen.press("r")
+        await screen.until("RECONNECTING", "trying again", "last attempt: none of the keys", gone=["r tries again"])
+        assert screen.style_of("none of the keys").color != alarming
+        gate.set()
+        await screen.until("r tries again", gone=["trying again", "last attempt"])
+        assert screen.style_of("none of the keys").color == alarming
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_an_attempt_by_itself_is_said_while_it_lasts() -> None:
+    ring = FakeRing(directors=("ops@dir1",))
+    ring.refuse = {"ops@dir1": ConnectionLost("the network is away", "")}
+    async with dashboard(ring) as screen:
+        await screen.until("NOT CONNECTED", "the network is away")
+        gate = asyncio.Event()
+
+        async def wait(destination: str) -> None:
+            await gate.wait()
+
+        ring.on_connect = wait
+        await screen.until("CONNECTING", "trying again", "last attempt: the network", gone=["NOT CONNECTED"])
+        ring.refuse.clear()
+        gate.set()
+        await screen.until("● LIVE", gone=["trying", "last attempt"])
+
+
+async def test_a_failure_beside_the_one_in_use_is_that_of_the_last_attempt_until_the_next_has_ended() -> None:
+    ring = FakeRing()
+    ring.refuse = {ring.directors[2]: AuthenticationFailed("ops@dir3.example.com: none of the keys", "")}
+    async with dashboard(ring) as screen:
+        await screen.until("● LIVE", "ops@dir3.example.com: none of the keys")
+        gate = asyncio.Event()
+
+        async def wait(destination: str) -> None:
+            await gate.wait()
+
+        ring.on_connect = wait
+        await screen.press("r")
+        await screen.until("● LIVE", "last attempt: ops@dir3.example.com: none of the keys")
+        gate.set()
+        await screen.until("ops@dir3.example.com: none of the keys", gone=["last attempt"])
+
+
 async def test_different_failures_of_three_directors_are_all_there_at_80_columns() -> None:
     ring = FakeRing()
     ring.refuse = {
