@@ -11,7 +11,7 @@ from director_tui.director import doveadm
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import taking_part
 from director_tui.errors import AuthenticationFailed, DirectorTuiError, HostKeyError
-from director_tui.link.monitor import DirectorView, foreign
+from director_tui.link.monitor import DirectorView, foreign, undecided
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,11 +50,18 @@ async def examine(ring: Ring) -> AsyncIterator[Finding]:
             async for finding in _ask(link, views, settings):
                 yield finding
     known = tuple(views)
-    others = foreign(known)
+    heard = {view.director: view for view in views}
+    every = tuple(heard.get(link.name, DirectorView(link.name)) for link in ring.links)
+    others = foreign(every)
     for name in others:
         what = f"belongs to another ring than {known[0].director}"
         yield Finding(Verdict.FAIL, name, what, "take it out of this cluster")
-    ours = tuple(view for view in known if view.director not in others)
+    apart = undecided(every)
+    if apart:
+        first = every[0].director
+        what = f"can't tell which is ours: {' and '.join(apart)} belong to different rings, and {first} says nothing"
+        yield Finding(Verdict.FAIL, "ring", what, f"take those of the other ring out of this cluster, or mend {first}")
+    ours = tuple(view for view in known if view.director not in others and not apart)
     for finding in (*_identities(ours), *_agreement(ours), *_drift(known, settings)):
         yield finding
 

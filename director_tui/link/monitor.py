@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import sys
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -297,38 +296,57 @@ class Monitor:
 
 
 def foreign(views: tuple[DirectorView, ...]) -> tuple[str, ...]:
-    """The SSH destinations that belong to another ring than the first configured director that says anything.
+    """The SSH destinations that belong to another ring than ours, which is that of the first configured director.
 
     Every director lists all members it was configured with, even when the ring is split, so one that is missing there
-    is no member.
+    is no member. While the first is silent, and nothing is known from before, the others may be all of another ring:
+    see :func:`undecided`.
     """
-    known = [view for view in views if view.ring is not None and view.identity is not None and not view.foreign]
-    members = known[0].ring.members if known and known[0].ring is not None else frozenset()
-    others = {view.director for view in known if view.identity not in members}
+    known = _known(views)
+    members = known[0][1].members if known and not undecided(views) else frozenset()
+    others = {view.director for view, _ in known if members and view.identity not in members}
     return tuple(view.director for view in views if view.foreign or view.director in others)
 
 
+def undecided(views: tuple[DirectorView, ...]) -> tuple[str, ...]:
+    """Two SSH destinations of different rings, while it can't be told which of the two is ours; empty if it can.
+
+    As long as there are any, nothing may be changed through any of these directors.
+    """
+    known = _known(views)
+    if not known or known[0][0] is views[0]:
+        return ()
+    (first, ring), *rest = known
+    other = next((view for view, _ in rest if view.identity not in ring.members), None)
+    return (first.director, other.director) if other is not None else ()
+
+
+def _known(views: tuple[DirectorView, ...]) -> list[tuple[DirectorView, RingView]]:
+    """Those who say which ring they are of, without those of whom it is known that it is not ours."""
+    return [(view, view.ring) for view in views if view.ring is not None and view.identity and not view.foreign]
+
+
 class _Home:
-    """Which ring is ours, kept while its directors are silent: else a foreign one would be all that is left to read."""
+    """Which ring is ours, kept while its directors are silent: else a foreign one would be all that is left to read.
+
+    It isn't known before the first configured director has said anything: whoever else is heard may be of another ring.
+    """
 
     def __init__(self) -> None:
-        self._place = sys.maxsize
         self._members: frozenset[tuple[str, int]] = frozenset()
         self._foreign: set[str] = set()
 
     def judged(self, views: tuple[DirectorView, ...]) -> tuple[DirectorView, ...]:
         """The views with what is known about them, in the configured order."""
-        known = [(place, view.ring, view) for place, view in enumerate(views) if view.ring and view.identity]
-        for place, ring, view in known:
-            # The first that was ever heard decides; what it said before holds until it, or a member of it, says more.
-            if place <= self._place or view.identity in self._members:
-                self._place, self._members = min(place, self._place), ring.members
+        known = _known(views)
+        for view, ring in known:
+            # What the first one said before holds until it, or a member of its ring, says more.
+            if view is views[0] or view.identity in self._members:
+                self._members = ring.members
                 break
-        for _, _, view in known:
-            if view.identity in self._members:
-                self._foreign.discard(view.director)
-            else:
-                self._foreign.add(view.director)
+        if self._members:
+            ours = {view.director for view, _ in known if view.identity in self._members}
+            self._foreign = (self._foreign | {view.director for view, _ in known}) - ours
         return tuple(replace(view, foreign=view.director in self._foreign) for view in views)
 
 

@@ -13,7 +13,7 @@ from textual.content import Content
 
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import Condition
-from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
+from director_tui.link.monitor import LinkStatus, foreign, stale_after_s, undecided
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.format import NAME_WIDTH, TAG_WIDTH, shortened
@@ -118,6 +118,10 @@ def warning_lines(reading: Reading, width: int) -> list[Content]:
     if snapshot.ring is not None and snapshot.ring.alone:
         warnings.append("SPLIT RING: this director believes that it is the only one")
     warnings.extend(f"{shortened(name, 40)} BELONGS TO ANOTHER RING and is left out" for name in foreign(reading.views))
+    if apart := undecided(reading.views):
+        names = [view.director for view in reading.views]
+        one, other, silent = (shortened(short_name(name, names), NAME_WIDTH) for name in (*apart, names[0]))
+        warnings.append(f"WHICH RING IS OURS? {one} and {other} are of different rings, {silent} says nothing")
     return [Content.assemble(" ", (shortened(text, width), "$dt-danger bold")) for text in warnings]
 
 

@@ -149,6 +149,17 @@ async def test_a_director_of_another_ring_fails_once_and_is_held_against_nobody(
     assert not [each for each in findings if "10.9.0.2" in each.what]
 
 
+async def test_two_rings_with_the_first_director_silent_can_not_be_told_apart(directors: FakeDirectors) -> None:
+    elsewhere = FakeDirectors({"e1": "10.9.0.1"}, {"10.8.0.1": ("", 1, "up", 1)})
+    ssh = FakeSsh(lambda name, words: (elsewhere if name == "e1" else directors)(name, words))
+    directors.instead["d1"] = NOT_RUNNING
+    findings = await found(ssh, "d1", "e1", "d2")
+    assert shown(findings, FAIL)[1:] == [
+        (FAIL, "ring", "can't tell which is ours: e1 and d2 belong to different rings, and d1 says nothing")
+    ]
+    assert not [each for each in findings if "another ring than" in each.what or "disagrees" in each.what]
+
+
 async def test_two_ways_to_one_director_count_once(directors: FakeDirectors) -> None:
     again = FakeDirectors({"again": "10.0.0.1", "x": "10.0.0.2", "y": "10.0.0.3"}, directors.backends)
     ssh = FakeSsh(lambda name, words: (again if name == "again" else directors)(name, words))

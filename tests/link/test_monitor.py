@@ -17,7 +17,7 @@ from director_tui.director.changes import Change, Subject
 from director_tui.errors import AuthenticationFailed, ConnectionLost, DoveadmError, RingUnreadable, Unreachable
 from director_tui.link import monitor as monitor_module
 from director_tui.link import ring as ring_module
-from director_tui.link.monitor import DirectorView, LinkStatus, Monitor, Reading, foreign, stale_after_s
+from director_tui.link.monitor import DirectorView, LinkStatus, Monitor, Reading, foreign, stale_after_s, undecided
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Reply, Ssh
 from tests.link.fakes import FakeDirectors, FakeSsh, ring_output
@@ -514,6 +514,29 @@ async def test_the_first_configured_director_decides_which_ring_is_ours_even_if_
         reading = await watch.until(lambda reading: foreign(reading.views))
         assert foreign(reading.views) == ("e1",)
         await watch.until(lambda reading: reading.link.director == "d1")
+
+
+async def test_it_is_said_when_it_can_not_be_told_which_ring_is_ours(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    elsewhere = FakeDirectors({"e1": "10.9.0.1"}, {"10.8.0.1": ("", 1, "up", 1)})
+    both = FakeSsh(lambda name, words: (elsewhere if name in elsewhere.members else directors)(name, words))
+    directors.instead["d1"] = NOT_RUNNING
+    async with watching(ring_of(both, "d1", "e1", "d2")) as watch:
+        reading = await watch.until(lambda reading: reading.views)
+        assert undecided(reading.views) == ("e1", "d2")
+        assert foreign(reading.views) == (), "neither may be called the wrong one"
+        directors.instead.clear()
+        reading = await watch.until(lambda reading: foreign(reading.views))
+        assert (foreign(reading.views), undecided(reading.views)) == (("e1",), ())
+        directors.instead["d1"] = NOT_RUNNING  # what it has said stays known
+        reading = await watch.until(lambda reading: reading.views and reading.views[0].failure)
+        assert (foreign(reading.views), undecided(reading.views)) == (("e1",), ())
+
+
+async def test_directors_of_one_ring_need_no_word_of_the_first(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    directors.instead["d1"] = NOT_RUNNING
+    async with watching(ring_of(ssh)) as watch:
+        reading = await watch.until(lambda reading: reading.views)
+        assert (foreign(reading.views), undecided(reading.views)) == ((), ())
 
 
 async def test_a_ring_that_grows_takes_its_new_director_in(ssh: FakeSsh, directors: FakeDirectors) -> None:

@@ -83,6 +83,8 @@ class FakeRing:
     directors: tuple[str, ...] = DIRECTORS
     mail_servers: bytes = b"10.1.0.1-10.1.0.4 10.1.0.7@gold 10.1.0.10@gold"
     ring_status: bytes | None = None
+    ring_rows: dict[str, bytes] = field(default_factory=dict)
+    """What ``director ring status`` lists on single directors."""
     status: bytes | None = None
     """What ``director status`` prints instead of ``rows``."""
     status_failure: tuple[int, bytes] | None = None
@@ -167,6 +169,8 @@ class FakeRing:
         return f"{current}\t{until}\t{hashed}\t{hashed}\n".encode()
 
     def _ring_rows(self, destination: str) -> bytes:
+        if destination in self.ring_rows:
+            return self.ring_rows[destination]
         own = self.directors.index(destination)
         kinds = {0: b"self", 1: b"right", 2: b"left"}
         rows = []

@@ -165,6 +165,16 @@ async def test_a_failure_beside_the_one_in_use_is_that_of_the_last_attempt_until
         await screen.until("ops@dir3.example.com: none of the keys", gone=["last attempt"])
 
 
+async def test_two_rings_with_the_first_director_silent_are_said_at_80_columns() -> None:
+    ring = FakeRing()
+    ring.refuse = {ring.directors[0]: ConnectionLost("ops@dir1.example.com: gone", "")}
+    elsewhere = b"10.9.0.1\t9090\tself\tnever\tring synced\t0\t-\t-\t-\t-\t-\t-\n"
+    ring.ring_rows[ring.directors[1]] = elsewhere
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.until("WHICH RING IS OURS? dir2 and dir3 are of different rings, dir1 says nothing")
+        assert "BELONGS TO ANOTHER RING" not in screen
+
+
 async def test_different_failures_of_three_directors_are_all_there_at_80_columns() -> None:
     ring = FakeRing()
     ring.refuse = {
