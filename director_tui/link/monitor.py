@@ -60,7 +60,8 @@ class LinkState:
 class DirectorView:
     """What one director says: its view of the ring and of the backends, or why it said nothing.
 
-    ``foreign`` is whether it is known from before that it belongs to another ring.
+    ``foreign`` is whether it is known from before that it belongs to another ring, ``known_as`` as what it was known
+    in the ring when it last said so.
     """
 
     director: str
@@ -68,12 +69,13 @@ class DirectorView:
     backends: tuple[Backend, ...] = ()
     failure: DirectorTuiError | None = None
     foreign: bool = False
+    known_as: tuple[str, int] | None = None
 
     @property
     def identity(self) -> tuple[str, int] | None:
         """Address and port of this director's own row, by which it is known in the ring."""
         own = self.ring.self_peer if self.ring is not None else None
-        return (own.ip, own.port) if own is not None else None
+        return (own.ip, own.port) if own is not None else self.known_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,18 @@ class Reading:
         if self.snapshot is None or self.snapshot.ring is None:
             return frozenset()
         return taking_part(self.snapshot.ring, (view.ring for view in self.views if view.ring is not None))
+
+    @property
+    def unread_members(self) -> frozenset[tuple[str, int]]:
+        """The members of the ring that none of the configured directors is, so that nothing is seen on them.
+
+        Empty as long as one has never said which member it is: it could be any of them.
+        """
+        ring = self.snapshot.ring if self.snapshot is not None else None
+        ours = {view.identity for view in self.views if not view.foreign}
+        if ring is None or not ours or None in ours:
+            return frozenset()
+        return ring.members - ours
 
 
 def stale_after_s(interval_s: float) -> float:
@@ -335,6 +349,7 @@ class _Home:
     def __init__(self) -> None:
         self._members: frozenset[tuple[str, int]] = frozenset()
         self._foreign: set[str] = set()
+        self._known_as: dict[str, tuple[str, int]] = {}
 
     def judged(self, views: tuple[DirectorView, ...]) -> tuple[DirectorView, ...]:
         """The views with what is known about them, in the configured order."""
@@ -347,7 +362,11 @@ class _Home:
         if self._members:
             ours = {view.director for view, _ in known if view.identity in self._members}
             self._foreign = (self._foreign | {view.director for view, _ in known}) - ours
-        return tuple(replace(view, foreign=view.director in self._foreign) for view in views)
+        self._known_as.update({view.director: view.identity for view, _ in known if view.identity})
+        return tuple(
+            replace(view, foreign=view.director in self._foreign, known_as=self._known_as.get(view.director))
+            for view in views
+        )
 
 
 def _view(

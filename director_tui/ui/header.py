@@ -235,6 +235,9 @@ def _ring_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) 
     style = "$dt-fine" if whole and view.synced else "$dt-attention" if view.synced else "$dt-danger bold"
     # A ring that is whole may give way to the name of the director; one that is not stays as long as the users.
     groups = [Group(7 if whole and view.synced else 2, ((f"ring {there}/{members} {word}", style),))]
+    if reading.unread_members:
+        seen_on = f"seen on {members - len(reading.unread_members)} of {members}"
+        groups.append(Group(11, ((seen_on, "$dt-muted"),), DOT))
     if view.ping_ms is not None:
         groups.append(Group(12, ((f"ping {view.ping_ms} ms", "$dt-muted"),), DOT))
     return groups

@@ -552,6 +552,30 @@ async def test_a_ring_that_grows_takes_its_new_director_in(ssh: FakeSsh, directo
         await watch.until(lambda reading: reading.views and foreign(reading.views) == ())
 
 
+async def test_members_that_no_configured_director_is_are_known(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    async with watching(ring_of(ssh, "d1", "d2")) as watch:
+        reading = await watch.until(complete)
+        assert reading.unread_members == {("10.0.0.3", 9090)}
+        directors.instead["d2"] = NOT_RUNNING  # which member it is stays known while it is silent
+        reading = await watch.until(lambda reading: reading.views[1].failure)
+        assert reading.unread_members == {("10.0.0.3", 9090)}
+
+
+async def test_a_director_that_never_said_anything_could_be_any_member(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    directors.instead["d2"] = NOT_RUNNING
+    async with watching(ring_of(ssh, "d1", "d2")) as watch:
+        reading = await watch.until(complete)
+        assert reading.unread_members == frozenset()
+        directors.instead.clear()
+        await watch.until(lambda reading: reading.unread_members == {("10.0.0.3", 9090)})
+
+
+async def test_every_member_is_read_where_every_director_is_configured(ssh: FakeSsh) -> None:
+    async with watching(ring_of(ssh)) as watch:
+        reading = await watch.until(complete)
+        assert reading.unread_members == frozenset()
+
+
 async def test_settings_that_can_not_be_read_are_said_and_not_asked_for_again_and_again(
     ssh: FakeSsh, directors: FakeDirectors
 ) -> None:

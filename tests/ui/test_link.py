@@ -10,6 +10,7 @@ import pytest
 from textual.events import Paste
 from textual.widgets import Input
 
+from director_tui.config import DirectorConfig
 from director_tui.errors import (
     AuthenticationFailed,
     ConnectionLost,
@@ -163,6 +164,13 @@ async def test_a_failure_beside_the_one_in_use_is_that_of_the_last_attempt_until
         await screen.until("● LIVE", "last attempt: ops@dir3.example.com: none of the keys")
         gate.set()
         await screen.until("ops@dir3.example.com: none of the keys", gone=["last attempt"])
+
+
+@pytest.mark.parametrize("width", [80, 120])
+async def test_a_member_without_a_destination_is_said(width: int) -> None:
+    ring = FakeRing()
+    async with dashboard(ring, (width, 24), directors=(DirectorConfig(ring.directors[0]),)) as screen:
+        await screen.until("ring 3/3 synced · seen on 1 of 3")
 
 
 async def test_two_rings_with_the_first_director_silent_are_said_at_80_columns() -> None:
