@@ -5,6 +5,7 @@
     DirectorTuiError              what failed and where, and what to do about it
     ├── UsageError                a wrong option or argument                                  exit status 2
     ├── ConfigError               config.toml, or the OpenSSH configuration, is not right     exit status 2
+    ├── StateError                the state folder can't be read or written                   exit status 2
     ├── LinkError                 a director can't be reached or talked to                    exit status 3
     │   ├── Unreachable           no TCP connection: name, route, refused, time limit
     │   ├── HostKeyError          never tried again by itself, never got round
@@ -68,6 +69,13 @@ class UsageError(DirectorTuiError):
 
 class ConfigError(DirectorTuiError):
     """A configuration file that can't be used; the sentence names file, table and key."""
+
+    exit_status = 2
+    permanent = True
+
+
+class StateError(DirectorTuiError):
+    """The state folder, or a file in it, can't be read or written."""
 
     exit_status = 2
     permanent = True

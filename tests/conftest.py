@@ -20,10 +20,18 @@ from tests.ring.fixtures import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 __all__ = ["make_ring", "make_sshd", "real_ring", "real_sshds", "ring_agent", "ring_known_hosts"]
 
 _skipped = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the person who runs the tests has chosen and written is no part of them."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own-state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own-config"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
