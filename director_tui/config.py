@@ -129,8 +129,20 @@ def read_config(path: Path | None = None) -> Config:
 
 def parse_config(text: bytes, path: Path) -> Config:
     """The bytes of a config.toml; ``path`` is for the error sentences. Raises ConfigError."""
+    top = _Table(parse_toml(text, path), path, "")
+    top.only("default_cluster", "theme", "clusters")
+    default = top.text("default_cluster")
+    clusters = {name: _cluster(name, table) for name, table in top.tables("clusters")}
+    if default is not None and default not in clusters:
+        known = ", ".join(sorted(clusters)) or "none"
+        raise ConfigError(f"{path}: default_cluster = {_shown(default)}: there is no such cluster", f"it has: {known}")
+    return Config(path, clusters, default, top.text("theme"))
+
+
+def parse_toml(text: bytes, path: Path) -> dict[str, Any]:
+    """The bytes of a TOML file; ``path`` is for the error sentences. Raises ConfigError."""
     try:
-        document = tomllib.loads(text.decode())
+        return tomllib.loads(text.decode())
     except UnicodeDecodeError as error:
         line = text[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}: line {line} is not UTF-8", "save the file as UTF-8") from None
@@ -140,14 +152,6 @@ def parse_config(text: bytes, path: Path) -> Config:
         raise ConfigError(f"{path}: nested too deeply") from None
     except ValueError:
         raise ConfigError(f"{path}: a number in it has too many digits") from None
-    top = _Table(document, path, "")
-    top.only("default_cluster", "theme", "clusters")
-    default = top.text("default_cluster")
-    clusters = {name: _cluster(name, table) for name, table in top.tables("clusters")}
-    if default is not None and default not in clusters:
-        known = ", ".join(sorted(clusters)) or "none"
-        raise ConfigError(f"{path}: default_cluster = {_shown(default)}: there is no such cluster", f"it has: {known}")
-    return Config(path, clusters, default, top.text("theme"))
 
 
 def ad_hoc_cluster(
