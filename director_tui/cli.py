@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from director_tui import __version__
-from director_tui.errors import DirectorTuiError, InternalFault, UsageError
+from director_tui.errors import ConfigError, DirectorTuiError, InternalFault, UsageError
 from director_tui.terminal import ask, give_up, somebody_is_there, tell
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def _configured(options: argparse.Namespace) -> tuple[Config, ClusterConfig]:
     from director_tui.config import ad_hoc_cluster, parse_words, read_config
 
     config = read_config(options.config)
+    _check_theme(options.theme, config)
     if options.directors:
         if options.cluster is not None:
             raise UsageError("-c and -d exclude each other", "a ring is either configured or named by its directors")
@@ -193,6 +194,18 @@ def _configured(options: argparse.Namespace) -> tuple[Config, ClusterConfig]:
     if options.read_only:
         cluster = replace(cluster, read_only=True)
     return config, cluster
+
+
+def _check_theme(named: str | None, config: Config | None = None) -> None:
+    """A wrong name is told before anything is reached, by the commands without a screen, too."""
+    from director_tui.theme_files import theme_names
+
+    known = theme_names()
+    if named is not None and named not in known:
+        raise UsageError(f"--theme: there is no theme {named}", f"there are: {', '.join(known)}")
+    if config is not None and config.theme is not None and config.theme not in known:
+        where = f"{config.path}: theme"
+        raise ConfigError(f"{where}: there is no theme “{config.theme}”", f"there are: {', '.join(known)}")
 
 
 async def _open(cluster: ClusterConfig, ask: Ask | None) -> Ring:
@@ -251,7 +264,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _dashboard(options: argparse.Namespace) -> int:
     config, cluster = _configured(options)
-    return _show(cluster, _open, options.theme or config.theme)
+    return _show(cluster, _open, options.theme, config.theme)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -265,6 +278,7 @@ def _demo(options: argparse.Namespace) -> int:
     }
     if given := [name for name, value in elsewhere.items() if value not in (None, [])]:
         raise UsageError("demo has a ring of its own", f"leave out {' and '.join(given)}")
+    _check_theme(options.theme)
     from director_tui.demo.ring import PracticeRing, backend_names
 
     cluster = ClusterConfig(
@@ -297,7 +311,7 @@ def _demo(options: argparse.Namespace) -> int:
     return _show(cluster, open_ring, options.theme)
 
 
-def _show(cluster: ClusterConfig, open_ring: OpenRing, theme: str | None) -> int:
+def _show(cluster: ClusterConfig, open_ring: OpenRing, theme: str | None, usual_theme: str | None = None) -> int:
     # Textual draws on standard error.
     terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if not terminals or os.environ.get("TERM", "dumb") in {"", "dumb"}:
@@ -307,6 +321,6 @@ def _show(cluster: ClusterConfig, open_ring: OpenRing, theme: str | None) -> int
         )
     from director_tui.ui.app import DirectorApp
 
-    app = DirectorApp(cluster, open_ring, theme=theme)
+    app = DirectorApp(cluster, open_ring, theme=theme, usual_theme=usual_theme)
     app.run()
     return app.return_code or FINE

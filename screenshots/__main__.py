@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,10 +19,10 @@ from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.ring import PracticeRing, backend_names
 from director_tui.director.model import State
 from director_tui.link.ring import Ring
+from director_tui.theme_files import BUILT_IN, DEFAULT
 from director_tui.times import Times
 from director_tui.ui.app import DirectorApp
 from director_tui.ui.live import LiveScreen
-from director_tui.ui.themes import DEFAULT, built_in_themes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -168,7 +169,7 @@ async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
     async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
         return Ring(cluster, cast("Any", Directors(ring)))
 
-    app = DirectorApp(cluster, open_ring, times=Times(clock.mono_s, clock.utc))
+    app = DirectorApp(cluster, open_ring, theme=DEFAULT, times=Times(clock.mono_s, clock.utc))
     async with app.run_test(size=size) as pilot:
         shown = Stage(app, pilot, ring, clock)
         await shown.pass_ten_minutes()
@@ -195,7 +196,7 @@ def _in_theme(name: str) -> Play:
 STORIES: Final[dict[tuple[int, int], dict[str, Play]]] = {
     WIDE: {
         "dashboard": _dashboard,
-        **{f"theme-{name}": _in_theme(name) for name in built_in_themes() if name != DEFAULT},
+        **{f"theme-{name}": _in_theme(name) for name in BUILT_IN if name != DEFAULT},
         "details": _details,
     },
     SMALL: {"dashboard-80x24": _dashboard},
@@ -213,6 +214,7 @@ async def pictures(size: tuple[int, int]) -> AsyncGenerator[tuple[str, str]]:
 
 
 async def main() -> None:
+    os.environ.pop("NO_COLOR", None)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     for size in STORIES:
         async for name, picture in pictures(size):

@@ -28,10 +28,13 @@ _skipped = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the person who runs the tests has chosen and written is no part of them."""
+def nobody_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the person who runs the tests has chosen and written, and on which terminal, is no part of them."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own-state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own-config"))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -805,3 +805,21 @@ def test_an_interrupt_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("director_tui.cli._status", interrupted)
     assert main(["status"]) == 130
+
+
+def test_a_wrong_theme_is_told_with_its_place_and_what_there_is(program: Program) -> None:
+    folder = program.folder / "none" / "director-tui" / "themes"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text("")
+    known = "there are: harbour, paper, contrast, ansi, mono, mine\n"
+    for command in ((), ("demo",), ("status", "-d", "dir1")):
+        done = program(*command, "--theme", "sepia\x1b[31m")
+        assert done.returncode == 2
+        assert done.stderr.decode() == f"director-tui: --theme: there is no theme sepia�[31m\n{known}"
+    program.config.write_text('theme = "sepia"\n[clusters.real]\ndirectors = ["dir1"]\n')
+    for command in ((), ("status",)):
+        done = program.configured(*command)
+        assert done.returncode == 2
+        assert done.stderr.decode() == f"director-tui: {program.config}: theme: there is no theme “sepia”\n{known}"
+    program.config.write_text('theme = "mine"\n[clusters.real]\ndirectors = ["dir1"]\n')
+    assert b"needs a terminal" in program.configured().stderr, "the name of a file is enough here"

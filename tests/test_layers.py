@@ -21,15 +21,19 @@ ROOT = Path(__file__).parents[1]
 # Room -> the rooms that it may know, beside itself. "" is director_tui/__init__.py: the version, for everybody.
 MAY_KNOW = {
     "__main__": {"cli", "errors", "text"},
-    "cli": {"oneshot", "terminal", "ui", "operations", "link", "director", "demo", "config", "errors", "text"},
+    "cli": {
+        *("oneshot", "terminal", "ui", "operations", "link", "director", "demo"),
+        *("theme_files", "config", "errors", "text"),
+    },
     # cli's commands without a screen, and the terminal that those have instead: never ui
     "oneshot": {"terminal", "link", "director", "config", "errors", "text"},
     "terminal": {"link", "errors", "text"},
-    "ui": {"operations", "link", "director", "config", "state", "errors", "text", "times"},
+    "ui": {"operations", "link", "director", "theme_files", "config", "state", "errors", "text", "times"},
     "operations": {"link", "director", "config", "state", "errors", "text", "times"},
     "link": {"director", "config", "errors", "text", "times"},
     "demo": {"director", "config", "errors", "text"},
     "director": {"errors", "text"},
+    "theme_files": {"config", "errors", "text"},
     "config": {"errors", "text"},
     "state": {"errors", "text"},
     "errors": set(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,11 +15,12 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 
 from director_tui.director.changes import ChangeLog
-from director_tui.errors import DirectorTuiError, HostKeyUnknown, InternalFault, RingUnreadable, UsageError
+from director_tui.errors import DirectorTuiError, HostKeyUnknown, InternalFault, RingUnreadable, StateError
 from director_tui.link.host_keys import add_to_known_hosts
 from director_tui.link.monitor import Monitor
 from director_tui.link.users import Sessions, sessions
-from director_tui.text import clean_lines
+from director_tui.text import clean, clean_lines
+from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui import themes
 from director_tui.ui.commands import commands_of
@@ -31,10 +33,11 @@ from director_tui.ui.live import LiveScreen, Present
 from director_tui.ui.palette import GoToBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from textual.binding import BindingType
     from textual.command import Provider
+    from textual.filter import LineFilter
     from textual.screen import Screen
 
     from director_tui.config import ClusterConfig
@@ -48,6 +51,8 @@ OpenRing = Callable[["ClusterConfig", "Ask | None"], Awaitable["Ring"]]
 CLOSE_LIMIT_S: Final = 3.0
 """How long quitting may wait for connections to close."""
 
+FAULTS_NAMED: Final = 4
+"""Broken theme files that are named at the start, one by one."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -56,7 +61,8 @@ class DirectorApp(App[None], inherit_bindings=False):
     """director-tui on a terminal.
 
     ``open_ring`` is awaited after the first frame is painted; it gets the function that asks a person, None where
-    nobody may be asked. ``theme`` is a name; raises UsageError if there is none of that name.
+    nobody may be asked. ``theme`` is the name of the one for this run; without it the one that was chosen last is
+    shown, or ``usual_theme``.
     """
 
     TITLE = "director-tui"
@@ -75,6 +81,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         open_ring: OpenRing,
         *,
         theme: str | None = None,
+        usual_theme: str | None = None,
         times: Times = SYSTEM_TIMES,
     ) -> None:
         super().__init__()
@@ -88,19 +95,20 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._dashboard = Dashboard(cluster, times)
         self._dialogs = DialogQueue(self.push_screen)
         self._offered: set[tuple[str, int, str]] = set()
-        known = themes.built_in_themes()
-        chosen = theme or themes.DEFAULT
-        if chosen not in known:
-            raise UsageError(f"there is no theme {chosen}", f"there are: {', '.join(sorted(known))}")
-        for one in known.values():
+        self.no_color = not themes.wants_color(os.environ)
+        self._themes = themes.read_themes()
+        for one in self._themes.by_name.values():
             self.register_theme(one)
-        self.theme = chosen
+        few = themes.SIXTEEN_COLORS if self.console.color_system == "standard" else None
+        self.theme = self._themes.first_of(theme, themes.remembered_theme(cluster.name), usual_theme, few)
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
             loop.add_signal_handler(number, self._told_to_end, number)
         self.push_screen(self._dashboard)
+        if self._themes.faults:
+            self.notify(_left_out(self._themes.faults), severity="warning", markup=False, timeout=20)
         self.call_after_refresh(self._begin)
 
     def _told_to_end(self, number: signal.Signals) -> None:
@@ -209,6 +217,22 @@ class DirectorApp(App[None], inherit_bindings=False):
         groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()
         self.push_screen(HelpScreen(groups))
 
+    def action_next_theme(self) -> None:
+        self.use_theme(self._themes.after(self.theme))
+
+    def use_theme(self, name: str) -> None:
+        """Show this theme now, and whenever this cluster is looked at again."""
+        self.theme = name
+        words = [f"theme: {name}" if not self.no_color else f"theme: {name} (without colour here)"]
+        try:
+            themes.remember_theme(self._cluster.name, name)
+        except StateError as error:
+            words.append(f"it can't be remembered: {error}")
+        self.notify("\n".join(words), markup=False, timeout=2 if len(words) == 1 else 8)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return themes.filters(super().get_line_filters(), self.current_theme, color=not self.no_color)
+
     def action_help_quit(self) -> None:
         """ctrl+c with nothing selected."""
         self.notify("q quits", markup=False)
@@ -220,6 +244,10 @@ class DirectorApp(App[None], inherit_bindings=False):
                 if command.action != "app.palette":
                     run = partial(screen.run_action, command.action)
                     yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)
+        for name in self._themes.by_name:
+            yield SystemCommand(
+                f"theme: {name}", "Show it now, and whenever this cluster is opened", partial(self.use_theme, name)
+            )
 
     async def on_unmount(self) -> None:
         for number in ENDING_SIGNALS:
@@ -233,6 +261,14 @@ class DirectorApp(App[None], inherit_bindings=False):
 def _last_words(first: object, more: str) -> Text:
     """What the terminal shows after the screen is gone."""
     return Text(clean_lines(f"director-tui: {first}\n{more}"))
+
+
+def _left_out(faults: Sequence[DirectorTuiError]) -> str:
+    """What is wrong with theme files, in as many lines as a notice can hold."""
+    folder = clean(str(user_folder()))
+    lines = [f"{fault}; {fault.remedy}" if fault.remedy else str(fault) for fault in faults[:FAULTS_NAMED]]
+    more = [f"and {len(faults) - FAULTS_NAMED} more"] if len(faults) > FAULTS_NAMED else []
+    return "\n".join([f"themes left out, in {folder}:", *(line.removeprefix(f"{folder}/") for line in lines), *more])
 
 
 def _failures(reading: Reading) -> Iterable[DirectorTuiError]:

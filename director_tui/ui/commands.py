@@ -76,6 +76,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("copy", ("y",), "copy IP", "Copy the IP to the clipboard", "Details", rank=50),
     Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
+    Command("app.next_theme", ("t",), "theme", "Next theme; it is remembered for this cluster", "Program", rank=5),
     Command("app.help", ("question_mark",), "help", "This page", "Program", rank=100),
     Command("app.suspend_process", ("ctrl+z",), "suspend", "Put the program in the background; fg returns", "Program"),
     Command("app.step_back", ("q", "escape", "ctrl+q"), "back", "Back to the dashboard", "Back", rank=90),

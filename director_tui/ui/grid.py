@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -18,7 +19,6 @@ from director_tui.ui.commands import bindings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from rich.style import Style
     from textual import events
     from textual.binding import BindingType
 
@@ -418,7 +418,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             base += self.get_component_rich_style("grid--marked", partial=True)
         if at_cursor:
             base += self.get_component_rich_style("grid--cursor", partial=True)
-        accent = base + self.get_component_rich_style("grid--accent", partial=True)
+        accent = self._over(base, "accent")
         segments = [Segment(f"{'▸' if at_cursor else ' '}{'◆' if key in self._marks else ' '} ", accent)]
         for column, width in self._laid_out:
             used = 0
@@ -438,5 +438,10 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
 
     def _meaning(self, base: Style, meaning: str) -> Style:
         if self._stale:
-            return base + self.get_component_rich_style("grid--stale", partial=True)
-        return base + self.get_component_rich_style(f"grid--{meaning}", partial=True) if meaning else base
+            return self._over(base, "stale")
+        return self._over(base, meaning) if meaning else base
+
+    def _over(self, base: Style, name: str) -> Style:
+        style = self.get_component_rich_style(f"grid--{name}", partial=True)
+        # In reverse, the colour of a text is a ground: the row would be striped.
+        return base + (Style(bold=style.bold) if base.reverse else style)

@@ -231,13 +231,15 @@ def cluster(ring: FakeRing, **changes: Any) -> ClusterConfig:
     return replace(usual, **changes)
 
 
-def make_app(ring: FakeRing, *, theme: str | None = None, **changes: Any) -> DirectorApp:
+def make_app(
+    ring: FakeRing, *, theme: str | None = None, usual_theme: str | None = None, **changes: Any
+) -> DirectorApp:
     config = cluster(ring, **changes)
 
     async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
         return Ring(cluster, cast("Any", ring))
 
-    return DirectorApp(config, open_ring, theme=theme)
+    return DirectorApp(config, open_ring, theme=theme, usual_theme=usual_theme)
 
 
 class Screen:
