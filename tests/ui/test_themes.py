@@ -127,6 +127,12 @@ async def helped(screen: Screen) -> Region | None:
     return None
 
 
+async def details(screen: Screen) -> Region | None:
+    await screen.press("j", "j", "j", "enter")
+    await screen.until("vhost count", "configuration")
+    return None
+
+
 async def palette(screen: Screen) -> Region | None:
     await screen.press("colon", *"mar")
     await screen.until("Mark every backend shown")
@@ -168,7 +174,7 @@ async def unreachable(screen: Screen) -> Region | None:
     return None
 
 
-SIGHTS = [on_the_rows, stale, filtering, helped, palette, question, not_ready, host_key, notices, unreachable]
+SIGHTS = [on_the_rows, stale, filtering, helped, details, palette, question, not_ready, host_key, notices, unreachable]
 
 
 @pytest.fixture
