@@ -89,7 +89,7 @@ def backend_changes(before: Iterable[Backend], after: Iterable[Backend], at: dat
     User counts change all the time and are left out. A director whose configuration has an IP twice lists it twice,
     and every command reaches the first one only; so only that one counts.
     """
-    old, new = _first_by_ip(before), _first_by_ip(after)
+    old, new = first_by_ip(before), first_by_ip(after)
     changes: list[Change] = []
     for backend in new.values():
         was = old.pop(backend.ip, None)
@@ -124,7 +124,8 @@ def member_changes(
     )
 
 
-def _first_by_ip(backends: Iterable[Backend]) -> dict[str, Backend]:
+def first_by_ip(backends: Iterable[Backend]) -> dict[str, Backend]:
+    """Each backend by its IP; of those that are listed twice the first, which is the one that commands reach."""
     by_ip: dict[str, Backend] = {}
     for backend in backends:
         by_ip.setdefault(backend.ip, backend)

@@ -120,6 +120,12 @@ class RingView:
         return next((peer for peer in self.peers if peer.type == "self"), None)
 
     @property
+    def identity(self) -> tuple[str, int] | None:
+        """Address and port of this director's own row, by which it is known in the ring."""
+        own = self.self_peer
+        return (own.ip, own.port) if own is not None else None
+
+    @property
     def members(self) -> frozenset[tuple[str, int]]:
         """Address and port of every director that belongs to the ring, whether it is there or not."""
         return frozenset((peer.ip, peer.port) for peer in self.peers if peer.type != "removed")
@@ -133,10 +139,9 @@ class RingView:
         or fewer that is certain; with more, a director counts here until all who stand next to it have been asked too:
         the members that take part are those that are in ``connected`` of every director.
         """
-        own = self.self_peer
-        if own is None:
+        me = self.identity
+        if me is None:
             return frozenset()
-        me = own.ip, own.port
         right, left = self._synced_neighbour("right"), self._synced_neighbour("left")
         if right is None or left is None:
             return frozenset(member for member in (me, right, left) if member is not None)
@@ -146,6 +151,19 @@ class RingView:
         # Empty while the ring is still finding its order.
         between = others[others.index(right) : others.index(left)]
         return frozenset((me, right, left, *between))
+
+    @property
+    def neighbours(self) -> frozenset[tuple[str, int]]:
+        """The members on both its sides with which it is synced."""
+        sides = (self._synced_neighbour("right"), self._synced_neighbour("left"))
+        return frozenset(member for member in sides if member is not None)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it runs in a ring that is whole in itself: whoever is not in ``connected`` then has no part in it."""
+        links = [peer for peer in self.peers if peer.type in _NEIGHBOURS]
+        both = self._synced_neighbour("right") is not None and self._synced_neighbour("left") is not None
+        return self.synced and (both or not links)
 
     @property
     def synced(self) -> bool:
@@ -191,8 +209,7 @@ def taking_part(own: RingView, others: Iterable[RingView]) -> frozenset[tuple[st
     """
     there = own.connected
     for view in others:
-        peer = view.self_peer
-        if peer is not None and (peer.ip, peer.port) in own.connected and view.synced and not view.alone:
+        if view.identity in own.connected and view.synced and not view.alone:
             there &= view.connected
     return there
 

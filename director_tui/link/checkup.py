@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
+from director_tui.director.agreement import disagreements, twins, unread
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import taking_part
 from director_tui.errors import AuthenticationFailed, DirectorTuiError, HostKeyError
@@ -16,7 +17,7 @@ from director_tui.link.monitor import DirectorView, foreign, undecided
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from director_tui.director.model import Backend, RingView
+    from director_tui.director.model import RingView
     from director_tui.link.ring import DirectorLink, Ring
 
 
@@ -142,17 +143,11 @@ def _identities(views: tuple[DirectorView, ...]) -> list[Finding]:
         if gone and own.healthy:
             listed = ", ".join(f"{ip}:{port}" for ip, port in sorted(gone))
             findings.append(Finding(Verdict.WARN, "ring", f"members that take no part in it: {listed}"))
-    by_identity: dict[tuple[str, int], str] = {}
-    for view in views:
-        if view.identity is None:
-            continue
-        first = by_identity.setdefault(view.identity, view.director)
-        if first != view.director:
-            findings.append(Finding(Verdict.WARN, view.director, f"is the same director as {first}; counted once"))
-    members = {member for view in views if view.ring is not None for member in view.ring.members}
-    unreached = sorted(members - set(by_identity))
-    if views and unreached:
-        listed = ", ".join(f"{ip}:{port}" for ip, port in unreached)
+    rings = {view.director: view.ring for view in views if view.ring is not None}
+    for name, first in twins(rings).items():
+        findings.append(Finding(Verdict.WARN, name, f"is the same director as {first}; counted once"))
+    if missing := unread(rings):
+        listed = ", ".join(f"{ip}:{port}" for ip, port in missing)
         findings.append(Finding(Verdict.WARN, "ring", f"members that were not read here: {listed}"))
     return findings
 
@@ -160,20 +155,16 @@ def _identities(views: tuple[DirectorView, ...]) -> list[Finding]:
 def _agreement(views: tuple[DirectorView, ...]) -> list[Finding]:
     if len(views) < 2:
         return []
-    tables = {view.director: _shape(view.backends) for view in views}
     first = views[0].director
-    findings = []
-    for name, table in tables.items():
-        different = sorted({row[0] for row in table ^ tables[first]})
-        if different:
-            what = f"disagrees with {first} about {', '.join(different)}"
-            remedy = "run check again: it may be a change on its way round the ring"
-            findings.append(Finding(Verdict.FAIL, name, what, remedy))
-    return findings or [Finding(Verdict.OK, "ring", f"{len(views)} directors agree about all backends")]
-
-
-def _shape(backends: tuple[Backend, ...]) -> frozenset[tuple[str, str, int, str]]:
-    return frozenset((one.ip, one.tag, one.vhosts, one.state.value) for one in backends)
+    different: dict[str, list[str]] = {}
+    for one in disagreements({view.director: view.backends for view in views}):
+        for name in one.differing_from(first):
+            different.setdefault(name, []).append(one.ip)
+    remedy = "run check again: it may be a change on its way round the ring"
+    return [
+        Finding(Verdict.FAIL, name, f"disagrees with {first} about {', '.join(sorted(ips))}", remedy)
+        for name, ips in different.items()
+    ] or [Finding(Verdict.OK, "ring", f"{len(views)} directors agree about all backends")]
 
 
 def _drift(views: tuple[DirectorView, ...], settings: dict[str, str]) -> list[Finding]:

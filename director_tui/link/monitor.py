@@ -74,8 +74,7 @@ class DirectorView:
     @property
     def identity(self) -> tuple[str, int] | None:
         """Address and port of this director's own row, by which it is known in the ring."""
-        own = self.ring.self_peer if self.ring is not None else None
-        return (own.ip, own.port) if own is not None else self.known_as
+        return (self.ring.identity if self.ring is not None else None) or self.known_as
 
 
 @dataclass(frozen=True, slots=True)
