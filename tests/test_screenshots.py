@@ -17,9 +17,7 @@ FOLDER = Path(__file__).parents[1] / "screenshots"
 @pytest.mark.parametrize("size", STORIES)
 async def test_the_pictures_are_as_committed(size: tuple[int, int]) -> None:
     different = [
-        name
-        async for name, picture in pictures(size)
-        if picture != (FOLDER / f"{name}.svg").read_text("utf-8")
+        name async for name, picture in pictures(size) if picture != (FOLDER / f"{name}.svg").read_text("utf-8")
     ]
     assert different == [], "see what changed: make screenshots, git diff"
 

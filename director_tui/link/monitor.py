@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
+from director_tui.director.agreement import parts
 from director_tui.director.changes import Change, Subject
 from director_tui.director.model import RingView, Snapshot, taking_part
 from director_tui.errors import DirectorTuiError, LinkError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 RING_BEAT_S: Final = 10.0
 """How often the state of the ring is read, and every director asked for its own view, in seconds."""
+
+WATCHED_BEAT_S: Final = 3.0
+"""The same while somebody looks at what each director says."""
 
 MIN_STALE_S: Final = 10.0
 
@@ -81,9 +85,9 @@ class DirectorView:
 class Reading:
     """What is known after a poll. ``snapshot`` is the last good one, None before the first.
 
-    ``views`` is what every director said when they were last asked; ``asking`` is whether a person has asked for
-    another word of them since, that is not there yet. ``settings`` is None until they could be read, and ``note`` says
-    why they couldn't. ``changes`` holds only what is new with this reading.
+    ``views`` is what every director said when they were last asked, at ``views_mono_s``; ``asking`` is whether a person
+    has asked for another word of them since, that is not there yet. ``settings`` is None until they could be read, and
+    ``note`` says why they couldn't. ``changes`` holds only what is new with this reading.
     """
 
     link: LinkState
@@ -93,13 +97,41 @@ class Reading:
     settings: RingSettings | None = None
     note: str = ""
     changes: tuple[Change, ...] = field(default=(), compare=False)
+    views_mono_s: float = field(default=float("-inf"), compare=False)
+
+    @property
+    def rings(self) -> dict[str, RingView]:
+        """What each director of this ring said about it when they were last asked, side by side."""
+        others = foreign(self.views)
+        return {one.director: one.ring for one in self.views if one.ring is not None and one.director not in others}
 
     @property
     def taking_part(self) -> frozenset[tuple[str, int]]:
-        """The members that take part in the ring, by all that is known; none before its state has been read."""
+        """The members that take part in the ring, by all that is known; none before its state has been read.
+
+        Where it is split, it is the part of the director in use.
+        """
         if self.snapshot is None or self.snapshot.ring is None:
             return frozenset()
-        return taking_part(self.snapshot.ring, (view.ring for view in self.views if view.ring is not None))
+        rings = self.rings
+        groups = parts(rings)
+        mine = next((group for group in groups if self.snapshot.director in group), None)
+        others = (view for name, view in rings.items() if mine is None or name in mine)
+        return taking_part(self.snapshot.ring, others)
+
+    @property
+    def split(self) -> tuple[tuple[str, ...], ...]:
+        """The directors by the part of a split ring that each runs in; empty while nothing shows that it is split.
+
+        There is one part alone where only one director can be heard, and says that it is alone.
+        """
+        rings = self.rings
+        groups = parts(rings)
+        if len(groups) > 1 or any(view.alone for view in rings.values()):
+            return groups
+        # What the director in use says of itself was asked later than all the others.
+        in_use = self.snapshot
+        return ((in_use.director,),) if in_use is not None and in_use.ring is not None and in_use.ring.alone else ()
 
     @property
     def unread_members(self) -> frozenset[tuple[str, int]]:
@@ -135,6 +167,8 @@ class Monitor:
         self._poll_now = asyncio.Event()
         self._ask_now = asyncio.Event()
         self._ring_viewed_s = float("-inf")
+        self._ring_beat_s = RING_BEAT_S
+        self._chosen = ""
         self._home = _Home()
         self._comparison = Comparison()
         self._settings_refused = False
@@ -150,23 +184,38 @@ class Monitor:
         self._ask_now.set()
         self._say_trying(asking=any(view.failure is not None for view in self._reading.views))
 
+    def use(self, director: str) -> None:
+        """Read from this director from now on, beginning now. Raises ValueError if it is none of the ring's."""
+        self._ring.use(director)
+        self._chosen = director
+        self.read_now()
+
+    def watch_ring(self, watched: bool) -> None:
+        """Ask every director more often while somebody looks at what they say, and once at once."""
+        self._ring_beat_s = max(WATCHED_BEAT_S, self._interval_s) if watched else RING_BEAT_S
+        if watched:
+            self._ask_now.set()
+
     async def run(self) -> None:
         """Publish a reading after each poll, and one more whenever something slower has arrived.
 
         Runs until it is cancelled. A failed poll is a reading, too; a director that hangs does not hold up the others.
         """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._every(self._interval_s, self._poll_now, self._poll), name="poll")
-            tasks.create_task(self._every(RING_BEAT_S, self._ask_now, self._ask_every_director), name="ring")
+            tasks.create_task(self._every(lambda: self._interval_s, self._poll_now, self._poll), name="poll")
+            every_director = self._every(lambda: self._ring_beat_s, self._ask_now, self._ask_every_director)
+            tasks.create_task(every_director, name="ring")
 
-    async def _every(self, interval_s: float, now: asyncio.Event, read: Callable[[], Awaitable[None]]) -> None:
+    async def _every(
+        self, interval_s: Callable[[], float], now: asyncio.Event, read: Callable[[], Awaitable[None]]
+    ) -> None:
         loop = asyncio.get_running_loop()
         while True:
             now.clear()
             began_s = loop.time()
             await read()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, interval_s - (loop.time() - began_s))):
+                async with asyncio.timeout(max(0.0, interval_s() - (loop.time() - began_s))):
                     await now.wait()
 
     def _put(self, reading: Reading) -> None:
@@ -249,11 +298,13 @@ class Monitor:
         if self._reading.snapshot is None:
             # The first table comes first; the first good poll wakes this up again.
             return
+        asked_s = self._times.mono_s()
         rings = await self._ring.on_every(doveadm.ring_status())
         statuses = await self._ring.on_every(doveadm.status())
         views = self._home.judged(tuple(_view(name, rings[name], statuses[name]) for name in rings))
         self._ring.leave_out(foreign(views))
-        self._put(replace(self._reading, views=views, asking=self._ask_now.is_set(), changes=()))
+        asking = self._ask_now.is_set()
+        self._put(replace(self._reading, views=views, views_mono_s=asked_s, asking=asking, changes=()))
         if self._settings_wanted and not self._settings_refused:
             await self._read_settings()
 
@@ -305,7 +356,8 @@ class Monitor:
             return ()
         if last.link.director == director:
             return (Change(now, Subject.LINK, director, "no director answers", "reading again"),)
-        return (Change(now, Subject.LINK, last.link.director, "", f"failed, now reading {director}"),)
+        why = "no longer in use" if director == self._chosen else "failed"
+        return (Change(now, Subject.LINK, last.link.director, "", f"{why}, now reading {director}"),)
 
 
 def foreign(views: tuple[DirectorView, ...]) -> tuple[str, ...]:

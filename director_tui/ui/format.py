@@ -170,7 +170,7 @@ def change(one: Change, names: Mapping[str, str]) -> list[Piece]:
             text = f"{one.before} → {one.after}" if one.before else one.after
             return [Piece(f"{who}  "), Piece(text, DANGER if bad else FINE)]
         case Subject.LINK:
-            bad = one.after != "reading again"
+            bad = one.after == "no director answers" or one.after.startswith("failed")
             return [Piece(f"{one.of}  "), Piece(one.after, ATTENTION if bad else FINE)]
 
 

@@ -14,7 +14,14 @@ import pytest
 from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.director import doveadm
 from director_tui.director.changes import Change, Subject
-from director_tui.errors import AuthenticationFailed, ConnectionLost, DoveadmError, RingUnreadable, Unreachable
+from director_tui.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    DirectorTuiError,
+    DoveadmError,
+    RingUnreadable,
+    Unreachable,
+)
 from director_tui.link import monitor as monitor_module
 from director_tui.link import ring as ring_module
 from director_tui.link.monitor import DirectorView, LinkStatus, Monitor, Reading, foreign, stale_after_s, undecided
@@ -325,6 +332,80 @@ async def test_an_answer_that_was_held_back_is_as_old_as_it_is(ssh: FakeSsh, mon
         assert reading.snapshot is not None
         assert reading.snapshot.taken_mono_s <= time.monotonic() - 4.0
         assert reading.snapshot.taken_at <= datetime.now(UTC) - timedelta(seconds=4.0)
+
+
+async def test_a_person_chooses_the_director_that_is_read(ssh: FakeSsh) -> None:
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        with pytest.raises(ValueError, match="d9"):
+            watch.monitor.use("d9")
+        watch.monitor.use("d3")
+        reading = await watch.until(lambda reading: reading.link.director == "d3")
+        assert live(reading)
+        assert reading.snapshot is not None
+        assert reading.snapshot.director == "d3"
+        assert reading.snapshot.ring is not None
+        assert reading.snapshot.ring.identity == ("10.0.0.3", 9090)
+    assert watch.changes == [(Subject.LINK, "d1", "", "no longer in use, now reading d3")]
+
+
+async def test_a_choice_stands_although_another_director_answers_after_it(directors: FakeDirectors) -> None:
+    hold, held, answer = False, asyncio.Event(), asyncio.Event()
+
+    async def slow(name: str, words: tuple[str, ...]) -> bytes | Reply | DirectorTuiError:
+        if hold and name == "d1" and "ring" not in words:
+            held.set()
+            await answer.wait()
+        return directors(name, words)
+
+    async with watching(ring_of(FakeSsh(slow))) as watch:
+        await watch.until(complete)
+        hold = True
+        await held.wait()
+        watch.monitor.use("d2")
+        answer.set()
+        await watch.until(lambda reading: reading.link.director == "d2")
+        seen = len(watch.readings)
+        await watch.until(lambda _: len(watch.readings) > seen + 5)
+        assert watch.last.link.director == "d2"
+
+
+async def test_every_director_is_asked_more_often_while_somebody_looks(
+    ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "RING_BEAT_S", 3600.0)
+    monkeypatch.setattr(monitor_module, "WATCHED_BEAT_S", SOON_S)
+    async with watching(ring_of(ssh)) as watch:
+        first = await watch.until(complete)
+        asked = directors.asked["d3", "director ring status"]
+        watch.monitor.watch_ring(True)
+        newer = await watch.until(lambda _: directors.asked["d3", "director ring status"] > asked + 3)
+        assert newer.views_mono_s >= first.views_mono_s
+        watch.monitor.watch_ring(False)
+
+
+@pytest.mark.parametrize(("own", "taking_part"), [("d1", ["1", "3"]), ("d2", ["2"])])
+async def test_a_split_ring_is_known_whoever_is_read(
+    directors: FakeDirectors, own: str, taking_part: list[str]
+) -> None:
+    alone = FakeDirectors(directors.members, directors.backends, gone={"d1", "d3"})
+    directors.gone = {"d2"}
+    ssh = FakeSsh(lambda name, words: (alone if name == "d2" else directors)(name, words))
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        watch.monitor.use(own)
+        reading = await watch.until(lambda reading: reading.link.director == own and reading.taking_part)
+    assert reading.split == (("d1", "d3"), ("d2",))
+    assert [ip.rpartition(".")[2] for ip, _ in sorted(reading.taking_part)] == taking_part
+
+
+async def test_a_ring_with_members_that_are_gone_is_not_split(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    directors.gone = {"d2"}
+    directors.instead["d2"] = NOT_RUNNING
+    async with watching(ring_of(ssh)) as watch:
+        reading = await watch.until(complete)
+    assert reading.split == ()
+    assert len(reading.taking_part) == 2
 
 
 @pytest.mark.parametrize("unsynced", [set(), {"d2"}, {"d1"}], ids=["both synced", "the new one not", "the old one not"])
