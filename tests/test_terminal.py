@@ -110,6 +110,33 @@ def test_all_directors_stopped_and_back(terminal: Terminal, dashboard: Dashboard
     terminal.wait_for(f"{GONE} 0")
 
 
+def test_each_director_says_what_it_sees_and_another_one_is_chosen(
+    terminal: Terminal, dashboard: Dashboard, real_ring: RealRing
+) -> None:
+    dashboard.open(terminal, real_ring, 80, 24)
+    terminal.wait_for("LIVE", "ring 3/3 synced", *IPS)
+    terminal.press("g")
+    terminal.wait_for("The ring is whole: 3 of 3 directors synced, all agree about 8 backends", "asked 0s ago")
+    lines = terminal.lines()
+    for director in real_ring.directors:
+        address = f"{director.ip}:{director.port}"
+        told = {row["type"] for row in director.ring_status()}
+        assert told == {"self", "left", "right"}
+        seen = [line.split() for line in lines if address in line]
+        types = {words[words.index(address) + 1] for words in seen if address in words}
+        assert types == told, "each of the others has it on another side"
+        assert all("ms" in words for words in seen if "synced" in words)
+    places = [line.split()[0] for line in lines if " self " in line]
+    assert len(places) == 3
+    third = next(line for line in lines if " self " in line and f"{real_ring.directors[2].ip}:" in line).split()[0]
+    terminal.press("j", "j", "j", "j", "j", "j", "Enter")
+    terminal.wait_for(f"{third} ● in use", f"LIVE   {third}")
+    terminal.press("q")
+    terminal.wait_for(f"left for root@{third}", *IPS)
+    terminal.press("q")
+    terminal.wait_for(f"{GONE} 0")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_the_terminal_as_it_was(
     terminal: Terminal, tmp_path: Path, number: signal.Signals, status: int

@@ -356,8 +356,8 @@ class Monitor:
             return ()
         if last.link.director == director:
             return (Change(now, Subject.LINK, director, "no director answers", "reading again"),)
-        why = "no longer in use" if director == self._chosen else "failed"
-        return (Change(now, Subject.LINK, last.link.director, "", f"{why}, now reading {director}"),)
+        after = f"left for {director}" if director == self._chosen else f"failed, now reading {director}"
+        return (Change(now, Subject.LINK, last.link.director, "", after),)
 
 
 def foreign(views: tuple[DirectorView, ...]) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.help_screen import HelpScreen
 from director_tui.ui.live import LiveScreen, Present
 from director_tui.ui.palette import GoToBackend
+from director_tui.ui.ring_screen import RingScreen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -212,6 +213,19 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def on_dashboard_details_wanted(self, event: Dashboard.DetailsWanted) -> None:
         self._open_view(DetailsScreen(self._cluster, self._times, self._present, event.ip, self._ask_sessions))
+
+    def action_ring(self) -> None:
+        if not isinstance(self.screen, RingScreen):
+            view = RingScreen(self._cluster, self._times, self._present, use=self._use_director, watch=self._watch_ring)
+            self._open_view(view)
+
+    def _use_director(self, name: str) -> None:
+        if self._monitor is not None:
+            self._monitor.use(name)
+
+    def _watch_ring(self, watched: bool) -> None:
+        if self._monitor is not None:
+            self._monitor.watch_ring(watched)
 
     def action_help(self) -> None:
         groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()

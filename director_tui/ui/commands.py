@@ -74,6 +74,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("copy", ("y",), "copy", "Copy the IP under the cursor, or those that are marked"),
     Command("clear", ("escape",), "clear", "Drop the filter; without one, drop the marks"),
     Command("copy", ("y",), "copy IP", "Copy the IP to the clipboard", "Details", rank=50),
+    Command("use", ("enter",), "use", "Read from the director under the cursor from now on", "Ring", rank=75),
+    Command("app.ring", ("g",), "ring", "What each director says, and where they disagree", "Views", rank=62),
     Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
     Command("app.next_theme", ("t",), "theme", "Next theme; it is remembered for this cluster", "Program", rank=5),

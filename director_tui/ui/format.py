@@ -15,7 +15,7 @@ from director_tui.director.changes import Subject
 from director_tui.director.model import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from director_tui.director.changes import Change
@@ -71,6 +71,27 @@ def count(number: int) -> str:
 
 def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(words: Iterable[str]) -> str:
+    """One, two and three."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def address(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def size(number: int) -> str:
+    """Bytes in their largest unit: 37 B, 1.2 kB, 400 MB."""
+    value, units = float(number), iter(("kB", "MB", "GB", "TB"))
+    if value < 1000:
+        return f"{number} B"
+    unit = ""
+    while round(value) >= 1000 and (bigger := next(units, "")):
+        value, unit = value / 1000, bigger
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
 
 
 def share(fraction: float, *, usable: bool) -> Piece:

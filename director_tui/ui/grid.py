@@ -95,10 +95,13 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         columns: Sequence[Column[RowT]],
         *,
         key: Callable[[RowT], str],
-        matches: Callable[[RowT, str], bool],
+        matches: Callable[[RowT, str], bool] = lambda row, text: True,
+        wide: Callable[[RowT], str] = lambda row: "",
         id: str | None = None,
     ) -> None:
+        """``wide`` names the column that in this row has all the room to the right, for a sentence instead of cells."""
         super().__init__(id=id)
+        self._wide = wide
         self._columns = tuple(columns)
         self._key = key
         self._matches = matches
@@ -402,7 +405,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         for column, room in self._laid_out:
             title = column.title[:room]
             start = begin + room - len(title) if column.right else begin
-            if column is self._sort:
+            if column is self._sort and column.order is not None:
                 # Beside the title, in the gap where the title fills its column: the arrow takes no width of its own.
                 arrow = "▾" if column.descending != self._reverse else "▴"
                 title = f"{arrow}{title}" if column.right else f"{title}{arrow}"
@@ -420,7 +423,10 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             base += self.get_component_rich_style("grid--cursor", partial=True)
         accent = self._over(base, "accent")
         segments = [Segment(f"{'▸' if at_cursor else ' '}{'◆' if key in self._marks else ' '} ", accent)]
-        for column, width in self._laid_out:
+        wide, left = self._wide(row), self._line_width - GUTTER
+        for column, cell_width in self._laid_out:
+            width = max(0, left) if column.id == wide else cell_width
+            left -= width + self._gap
             used = 0
             cells: list[Segment] = []
             for piece in column.cell(row, width):
@@ -434,6 +440,8 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             padding = Segment(" " * (width - used), base)
             segments.extend([padding, *cells] if column.right else [*cells, padding])
             segments.append(Segment(" " * self._gap, base))
+            if column.id == wide:
+                break
         return Strip(segments).adjust_cell_length(self._line_width, base)
 
     def _meaning(self, base: Style, meaning: str) -> Style:

@@ -16,10 +16,11 @@ from director_tui.director.model import Condition
 from director_tui.link.monitor import LinkStatus, foreign, stale_after_s, undecided
 from director_tui.text import clean
 from director_tui.ui import format
-from director_tui.ui.format import NAME_WIDTH, TAG_WIDTH, shortened
+from director_tui.ui.format import ATTENTION, DANGER, FINE, NAME_WIDTH, STYLES, TAG_WIDTH, Piece, shortened
+from director_tui.ui.ring_words import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from director_tui.config import ClusterConfig
@@ -115,14 +116,20 @@ def warning_lines(reading: Reading, width: int) -> list[Content]:
         warnings.append("NO BACKEND AT ALL: every login waits 30 to 60 s and fails")
     if snapshot.tags_without_backend:
         warnings.append(f"NO USABLE BACKEND for {_tags(snapshot)}: new logins wait 30 to 60 s and fail")
-    if snapshot.ring is not None and snapshot.ring.alone:
-        warnings.append("SPLIT RING: this director believes that it is the only one")
+    if reading.split:
+        warnings.append(f"SPLIT RING: {split_words(reading, naming(reading))}")
     warnings.extend(f"{shortened(name, 40)} BELONGS TO ANOTHER RING and is left out" for name in foreign(reading.views))
     if apart := undecided(reading.views):
         names = [view.director for view in reading.views]
         one, other, silent = (shortened(short_name(name, names), NAME_WIDTH) for name in (*apart, names[0]))
         warnings.append(f"WHICH RING IS OURS? {one} and {other} are of different rings, {silent} says nothing")
     return [Content.assemble(" ", (shortened(text, width), "$dt-danger bold")) for text in warnings]
+
+
+def naming(reading: Reading) -> Callable[[str], str]:
+    """What to call a director of this ring, whose name is its SSH destination."""
+    destinations = [view.director for view in reading.views]
+    return lambda destination: shortened(short_name(destination, destinations), NAME_WIDTH)
 
 
 def short_name(destination: str, all_destinations: Sequence[str]) -> str:
@@ -229,18 +236,25 @@ def _ring_groups(cluster: ClusterConfig, reading: Reading | None, now_s: float) 
             Group(2, (("ring ?", "$dt-attention bold"),)),
             Group(7, ((seen, "$dt-attention"),), ((" – ", "$dt-attention"),)),
         ]
-    there, members = len(reading.taking_part), len(view.members)
-    whole = there == members
-    word = _ring_word(view)
-    style = "$dt-fine" if whole and view.synced else "$dt-attention" if view.synced else "$dt-danger bold"
+    word = ring_word(reading, view)
     # A ring that is whole may give way to the name of the director; one that is not stays as long as the users.
-    groups = [Group(7 if whole and view.synced else 2, ((f"ring {there}/{members} {word}", style),))]
+    groups = [Group(7 if word.meaning == FINE else 2, ((f"ring {word.text}", STYLES[word.meaning]),))]
     if reading.unread_members:
+        members = len(view.members)
         seen_on = f"seen on {members - len(reading.unread_members)} of {members}"
         groups.append(Group(11, ((seen_on, "$dt-muted"),), DOT))
     if view.ping_ms is not None:
         groups.append(Group(12, ((f"ping {view.ping_ms} ms", "$dt-muted"),), DOT))
     return groups
+
+
+def ring_word(reading: Reading, view: RingView) -> Piece:
+    """How many members take part in the ring, and whether it is synced. ``view`` is that of the director in use."""
+    there, members = len(reading.taking_part), len(view.members)
+    if reading.split:
+        return Piece(f"{there}/{members} SPLIT", DANGER)
+    meaning = DANGER if not view.synced else FINE if there == members else ATTENTION
+    return Piece(f"{there}/{members} {_ring_word(view)}", meaning)
 
 
 def _ring_word(view: RingView) -> str:

@@ -346,7 +346,7 @@ async def test_a_person_chooses_the_director_that_is_read(ssh: FakeSsh) -> None:
         assert reading.snapshot.director == "d3"
         assert reading.snapshot.ring is not None
         assert reading.snapshot.ring.identity == ("10.0.0.3", 9090)
-    assert watch.changes == [(Subject.LINK, "d1", "", "no longer in use, now reading d3")]
+    assert watch.changes == [(Subject.LINK, "d1", "", "left for d3")]
 
 
 async def test_a_choice_stands_although_another_director_answers_after_it(directors: FakeDirectors) -> None:

@@ -85,6 +85,10 @@ class FakeRing:
     ring_status: bytes | None = None
     ring_rows: dict[str, bytes] = field(default_factory=dict)
     """What ``director ring status`` lists on single directors."""
+    parts: tuple[tuple[str, ...], ...] = ()
+    """The directors that run in a ring together, where not all of them do."""
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    """What single directors list instead of ``rows``."""
     status: bytes | None = None
     """What ``director status`` prints instead of ``rows``."""
     status_failure: tuple[int, bytes] | None = None
@@ -149,12 +153,13 @@ class FakeRing:
             case ("doveadm", "-f", "tab", "director", "status"):
                 if self.status_failure is not None:
                     return FakeReply(self.status_failure[0], b"", self.status_failure[1])
-                table = STATUS_HEADER + b"".join(row.line + b"\n" for row in self.rows)
+                table = STATUS_HEADER + b"".join(row.line + b"\n" for row in self.tables.get(destination, self.rows))
                 return FakeReply(0, table if self.status is None else self.status)
             case ("doveadm", "-f", "tab", "director", "ring", "status"):
                 if self.ring_failure is not None:
                     return FakeReply(self.ring_failure[0], b"", self.ring_failure[1])
-                return FakeReply(0, RING_HEADER + (self.ring_status or self._ring_rows(destination)))
+                peers = self.ring_rows.get(destination) or self.ring_status or self.seen_by(destination)
+                return FakeReply(0, RING_HEADER + peers)
             case ("doveconf", "-n"):
                 return FakeReply(0, b"# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf\n")
             case ("doveconf", *_):
@@ -168,17 +173,32 @@ class FakeRing:
         until = f"{expires:%Y-%m-%d %H:%M:%S}" if expires is not None else "-1"
         return f"{current}\t{until}\t{hashed}\t{hashed}\n".encode()
 
-    def _ring_rows(self, destination: str) -> bytes:
-        if destination in self.ring_rows:
-            return self.ring_rows[destination]
-        own = self.directors.index(destination)
-        kinds = {0: b"self", 1: b"right", 2: b"left"}
-        rows = []
-        for place in range(len(self.directors)):
-            kind = kinds[(place - own) % len(self.directors)]
-            status = b"ring synced" if kind == b"self" else b"synced"
-            rows.append(b"10.0.0.%d\t9090\t%s\tnever\t%s\t2\t0\t0\t0\t0\t-\t-\n" % (11 + place, kind, status))
+    def seen_by(self, destination: str, own_status: bytes = b"ring synced") -> bytes:
+        """``director ring status`` of one director, without its header."""
+        together = next((part for part in self.parts if destination in part), self.directors)
+        place = together.index(destination)
+        rows = [
+            ring_row(number, b"self", own_status, 5) if one == destination else ring_row(number, b"")
+            for number, one in enumerate(self.directors)
+        ]
+        if len(together) > 1:
+            right, left = together[(place + 1) % len(together)], together[place - 1]
+            for side, other in ((b"left", left), (b"right", right)):
+                number = self.directors.index(other)
+                there = rows[number] if other == left == right and side == b"right" else b""
+                # In a ring of two there is a row for each of the two connections.
+                rows[number] = there + ring_row(number, side, b"synced", 2)
         return b"".join(rows)
+
+
+def ring_row(number: int, kind: bytes, status: bytes = b"", ping_ms: int | None = None) -> bytes:
+    """One line of ``director ring status``; ``number`` is that of the director in the ring, from 0 on."""
+    ping = b"%d" % ping_ms if ping_ms is not None else b"-"
+    connected = kind not in {b"", b"self"}
+    traffic = (
+        b"399668\t47444\t0\t2554\t2026-11-23 21:54:00\t2026-11-23 21:54:00" if connected else b"\t".join([b"-"] * 6)
+    )
+    return b"10.0.0.%d\t9090\t%s\tnever\t%s\t%s\t%s\n" % (11 + number, kind, status, ping, traffic)
 
 
 @dataclass

@@ -396,7 +396,7 @@ async def test_every_state_of_link_and_ring_has_words_of_its_own(
         await screen.until("ring 3/3 synced")
         look(screen, "live")
         own = b"10.0.0.11\t9090\tself\tnever\t%s\t2\t0\t0\t0\t0\t-\t-\n"
-        others = b"".join(ring._ring_rows(ring.directors[0]).splitlines(keepends=True)[1:])
+        others = b"".join(ring.seen_by(ring.directors[0]).splitlines(keepends=True)[1:])
         ring.ring_status = own % b"ring handshaking" + others
         await screen.until("HANDSHAKING")
         look(screen, "not synced")
