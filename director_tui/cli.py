@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
     from director_tui.link.ssh import Ssh
-    from director_tui.ui.app import OpenRing
+    from director_tui.ui.watch import OpenRing
 
 FINE: Final = 0
 SOMETHING_WRONG: Final = 1
@@ -189,11 +189,16 @@ def _configured(options: argparse.Namespace) -> tuple[Config, ClusterConfig]:
             doveadm, doveconf = parse_words(options.doveadm, "--doveadm")
             directors = tuple(replace(one, doveadm=doveadm, doveconf=doveconf) for one in cluster.directors)
             cluster = replace(cluster, directors=directors)
+    return config, _for_this_run(cluster, options)
+
+
+def _for_this_run(cluster: ClusterConfig, options: argparse.Namespace) -> ClusterConfig:
+    """The cluster with what the options say for all of them."""
     if options.interval is not None:
         cluster = replace(cluster, interval_s=options.interval)
     if options.read_only:
         cluster = replace(cluster, read_only=True)
-    return config, cluster
+    return cluster
 
 
 def _check_theme(named: str | None, config: Config | None = None) -> None:
@@ -264,7 +269,9 @@ def _check(options: argparse.Namespace) -> int:
 
 def _dashboard(options: argparse.Namespace) -> int:
     config, cluster = _configured(options)
-    return _show(cluster, _open, options.theme, config.theme)
+    others = {} if options.directors else config.clusters
+    clusters = [cluster if one.name == cluster.name else _for_this_run(one, options) for one in others.values()]
+    return _show(cluster, _open, options.theme, config.theme, clusters)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -311,7 +318,13 @@ def _demo(options: argparse.Namespace) -> int:
     return _show(cluster, open_ring, options.theme)
 
 
-def _show(cluster: ClusterConfig, open_ring: OpenRing, theme: str | None, usual_theme: str | None = None) -> int:
+def _show(
+    cluster: ClusterConfig,
+    open_ring: OpenRing,
+    theme: str | None,
+    usual_theme: str | None = None,
+    clusters: Sequence[ClusterConfig] = (),
+) -> int:
     # Textual draws on standard error.
     terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if not terminals or os.environ.get("TERM", "dumb") in {"", "dumb"}:
@@ -321,6 +334,6 @@ def _show(cluster: ClusterConfig, open_ring: OpenRing, theme: str | None, usual_
         )
     from director_tui.ui.app import DirectorApp
 
-    app = DirectorApp(cluster, open_ring, theme=theme, usual_theme=usual_theme)
+    app = DirectorApp(cluster, open_ring, clusters=clusters, theme=theme, usual_theme=usual_theme)
     app.run()
     return app.return_code or FINE

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -14,27 +12,27 @@ from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 
-from director_tui.director.changes import ChangeLog
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, InternalFault, RingUnreadable, StateError
 from director_tui.link.host_keys import add_to_known_hosts
-from director_tui.link.monitor import Monitor
 from director_tui.link.users import Sessions, sessions
 from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui import themes
+from director_tui.ui.clusters_screen import ClustersScreen
 from director_tui.ui.commands import commands_of
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.details import DetailsScreen
 from director_tui.ui.dialog_queue import DialogQueue
 from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.help_screen import HelpScreen
-from director_tui.ui.live import LiveScreen, Present
+from director_tui.ui.live import LiveScreen
 from director_tui.ui.palette import GoToBackend
 from director_tui.ui.ring_screen import RingScreen
+from director_tui.ui.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from textual.binding import BindingType
     from textual.command import Provider
@@ -44,16 +42,14 @@ if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
     from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
-    from director_tui.link.ring import Ring
-
-OpenRing = Callable[["ClusterConfig", "Ask | None"], Awaitable["Ring"]]
-"""Makes the ring of a cluster; asks a person by the second argument, or nobody."""
-
-CLOSE_LIMIT_S: Final = 3.0
-"""How long quitting may wait for connections to close."""
+    from director_tui.ui.live import Present
+    from director_tui.ui.watch import OpenRing
 
 FAULTS_NAMED: Final = 4
 """Broken theme files that are named at the start, one by one."""
+
+OF_THE_SHOWN: Final = "of the cluster that is shown"
+"""The group of the workers that end when another cluster is shown."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -62,8 +58,8 @@ class DirectorApp(App[None], inherit_bindings=False):
     """director-tui on a terminal.
 
     ``open_ring`` is awaited after the first frame is painted; it gets the function that asks a person, None where
-    nobody may be asked. ``theme`` is the name of the one for this run; without it the one that was chosen last is
-    shown, or ``usual_theme``.
+    nobody may be asked. ``clusters`` are all that can be shown, ``cluster`` among them. ``theme`` is the name of the
+    one for this run; without it the one that was chosen last for the cluster is shown, or ``usual_theme``.
     """
 
     TITLE = "director-tui"
@@ -81,18 +77,17 @@ class DirectorApp(App[None], inherit_bindings=False):
         cluster: ClusterConfig,
         open_ring: OpenRing,
         *,
+        clusters: Sequence[ClusterConfig] = (),
         theme: str | None = None,
         usual_theme: str | None = None,
         times: Times = SYSTEM_TIMES,
     ) -> None:
         super().__init__()
-        self._cluster = cluster
         self._open_ring = open_ring
         self._times = times
-        self._ring: Ring | None = None
-        self._monitor: Monitor | None = None
-        self._present: Present | None = None
-        self._change_log = ChangeLog()
+        self._clusters = {one.name: one for one in clusters or (cluster,)}
+        self._watch = Watch(cluster, open_ring, self._show, times)
+        self._ending: set[asyncio.Task[None]] = set()
         self._dashboard = Dashboard(cluster, times)
         self._dialogs = DialogQueue(self.push_screen)
         self._offered: set[tuple[str, int, str]] = set()
@@ -100,8 +95,8 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._themes = themes.read_themes()
         for one in self._themes.by_name.values():
             self.register_theme(one)
-        few = themes.SIXTEEN_COLORS if self.console.color_system == "standard" else None
-        self.theme = self._themes.first_of(theme, themes.remembered_theme(cluster.name), usual_theme, few)
+        self._theme_of_run, self._usual_theme = theme, usual_theme
+        self.theme = self._theme_for(cluster)
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
@@ -116,32 +111,60 @@ class DirectorApp(App[None], inherit_bindings=False):
         """Killed, or the terminal was closed: leave like by q, so that nothing stays behind."""
         self.exit(return_code=128 + number)
 
-    def _begin(self) -> None:
-        self.run_worker(self._read_ring(), name="readings", exit_on_error=False)
+    def _theme_for(self, cluster: ClusterConfig) -> str:
+        few = themes.SIXTEEN_COLORS if self.console.color_system == "standard" else None
+        remembered = themes.remembered_theme(cluster.name)
+        return self._themes.first_of(self._theme_of_run, remembered, self._usual_theme, few)
 
-    async def _read_ring(self) -> None:
+    def _begin(self) -> None:
+        self._start(self._watch, self.ask, OF_THE_SHOWN)
+
+    def _start(self, watch: Watch, ask: Ask | None, group: str) -> None:
+        name = f"readings of {watch.cluster.name}"
+        self.run_worker(self._read_ring(watch, ask), name=name, group=group, exit_on_error=False)
+
+    async def _read_ring(self, watch: Watch, ask: Ask | None) -> None:
         try:
-            self._ring = await self._open_ring(self._cluster, self.ask)
-            self._monitor = Monitor(self._ring, self._take, self._times)
-            await self._monitor.run()
+            await watch.run(ask)
         except DirectorTuiError as error:
-            self.exit(return_code=error.exit_status, message=_last_words(error, error.remedy))
+            if watch is self._watch:
+                self.exit(return_code=error.exit_status, message=_last_words(error, error.remedy))
+            else:
+                watch.fail(error)
         except Exception as error:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze it
             fault = InternalFault(error)
             self.exit(return_code=fault.exit_status, message=_last_words(fault, fault.remedy))
 
-    def _take(self, reading: Reading) -> None:
-        if self._monitor is None:
-            return
-        if reading.changes:
-            self._change_log.add(reading.changes)
-        self._present = Present(reading, self._monitor.history, self._change_log.newest_first)
+    def _show(self, present: Present) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, LiveScreen):
-                screen.show(self._present)
-        for failure in _failures(reading):
+                screen.show(present)
+        for failure in _failures(present.reading):
             if isinstance(failure, HostKeyUnknown):
                 self._offer_host_key(failure)
+
+    def _look_at(self, cluster: ClusterConfig, show: Callable[[Present], None]) -> Watch:
+        """Read another cluster beside the one that is shown; nobody is asked anything for it."""
+        watch = Watch(cluster, self._open_ring, show, self._times)
+        self._start(watch, None, "of a list of clusters")
+        return watch
+
+    def switch_cluster(self, name: str) -> None:
+        """Show the dashboard of this cluster; the one that was shown until now is not read any more."""
+        self._back_to_dashboard()
+        if name == self._watch.cluster.name:
+            return
+        self._watch.stop()
+        self.workers.cancel_group(self, OF_THE_SHOWN)
+        ending = asyncio.create_task(self._watch.end(), name=f"end of {self._watch.cluster.name}")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        cluster = self._clusters[name]
+        self._watch = Watch(cluster, self._open_ring, self._show, self._times)
+        self._dashboard = Dashboard(cluster, self._times)
+        self.theme = self._theme_for(cluster)
+        self.switch_screen(self._dashboard)
+        self._begin()
 
     async def ask(self, question: Question) -> str | None:
         """Put a question to the person at the terminal. None: declined."""
@@ -162,13 +185,11 @@ class DirectorApp(App[None], inherit_bindings=False):
         except OSError as failure:
             self.notify(f"{error.known_hosts}: {failure.strerror}", severity="error", markup=False, timeout=15)
             return
-        if self._monitor is not None:
-            self._monitor.read_now()
+        self._watch.read_now()
 
     def read_now(self) -> None:
         self._offered.clear()
-        if self._monitor is not None:
-            self._monitor.read_now()
+        self._watch.read_now()
 
     def action_read_now(self) -> None:
         self.read_now()
@@ -177,9 +198,10 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def _ask_sessions(self, publish: Callable[[Sessions], None]) -> None:
         """By the app, not by the screen that wants to know: what has begun goes on when that is closed."""
-        if self._ring is not None:
-            views = self._present.reading.views if self._present is not None else ()
-            self.run_worker(sessions(self._ring, views, publish, self._times), name="sessions")
+        ring, present = self._watch.ring, self._watch.present
+        if ring is not None:
+            views = present.reading.views if present is not None else ()
+            self.run_worker(sessions(ring, views, publish, self._times), name="sessions", group=OF_THE_SHOWN)
 
     def action_palette(self) -> None:
         self.action_command_palette()
@@ -212,20 +234,26 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._dashboard.go_to(event.ip)
 
     def on_dashboard_details_wanted(self, event: Dashboard.DetailsWanted) -> None:
-        self._open_view(DetailsScreen(self._cluster, self._times, self._present, event.ip, self._ask_sessions))
+        watch = self._watch
+        self._open_view(DetailsScreen(watch.cluster, self._times, watch.present, event.ip, self._ask_sessions))
 
     def action_ring(self) -> None:
         if not isinstance(self.screen, RingScreen):
-            view = RingScreen(self._cluster, self._times, self._present, use=self._use_director, watch=self._watch_ring)
-            self._open_view(view)
+            watch = self._watch
+            self._open_view(
+                RingScreen(watch.cluster, self._times, watch.present, use=watch.use, watch=watch.watch_ring)
+            )
 
-    def _use_director(self, name: str) -> None:
-        if self._monitor is not None:
-            self._monitor.use(name)
-
-    def _watch_ring(self, watched: bool) -> None:
-        if self._monitor is not None:
-            self._monitor.watch_ring(watched)
+    def action_clusters(self) -> None:
+        if not isinstance(self.screen, ClustersScreen):
+            watch, clusters = self._watch, tuple(self._clusters.values())
+            self._open_view(
+                ClustersScreen(
+                    *(watch.cluster, self._times, watch.present, clusters),
+                    look_at=self._look_at,
+                    switch=self.switch_cluster,
+                )
+            )
 
     def action_help(self) -> None:
         groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()
@@ -239,7 +267,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         self.theme = name
         words = [f"theme: {name}" if not self.no_color else f"theme: {name} (without colour here)"]
         try:
-            themes.remember_theme(self._cluster.name, name)
+            themes.remember_theme(self._watch.cluster.name, name)
         except StateError as error:
             words.append(f"it can't be remembered: {error}")
         self.notify("\n".join(words), markup=False, timeout=2 if len(words) == 1 else 8)
@@ -258,6 +286,11 @@ class DirectorApp(App[None], inherit_bindings=False):
                 if command.action != "app.palette":
                     run = partial(screen.run_action, command.action)
                     yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)
+            for name in self._clusters:
+                if name != self._watch.cluster.name:
+                    yield SystemCommand(
+                        f"cluster {name}", "Show this cluster instead", partial(self.switch_cluster, name)
+                    )
         for name in self._themes.by_name:
             yield SystemCommand(
                 f"theme: {name}", "Show it now, and whenever this cluster is opened", partial(self.use_theme, name)
@@ -266,10 +299,7 @@ class DirectorApp(App[None], inherit_bindings=False):
     async def on_unmount(self) -> None:
         for number in ENDING_SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
-        if self._ring is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_LIMIT_S):
-                    await self._ring.close()
+        await asyncio.gather(self._watch.end(), *self._ending)
 
 
 def _last_words(first: object, more: str) -> Text:

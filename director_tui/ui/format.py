@@ -133,6 +133,24 @@ def condition(backend: Backend, now: datetime, per_min: float | None) -> tuple[P
             return Piece("serving", FINE), Piece("")
 
 
+def conditions(backends: Iterable[Backend]) -> list[tuple[Condition, Piece]]:
+    """How many backends are in which condition; of those that need attention only what there is."""
+    counted = dict.fromkeys(Condition, 0)
+    for backend in backends:
+        counted[backend.condition] += 1
+    words = {
+        Condition.SERVING: ("serving", FINE if counted[Condition.SERVING] else MUTED),
+        Condition.DRAINING: ("draining", ATTENTION),
+        Condition.DRAINED: ("drained", ATTENTION),
+        Condition.DOWN: ("DOWN", DANGER),
+    }
+    return [
+        (condition, Piece(f"{counted[condition]} {word}", meaning))
+        for condition, (word, meaning) in words.items()
+        if counted[condition] or condition is Condition.SERVING
+    ]
+
+
 def bar(value: float, expected: float | None, largest: float, width: int) -> list[Piece]:
     """A bar for ``value`` where ``largest`` fills ``width`` cells, with a tick where ``expected`` would end."""
     if width <= 0 or largest <= 0:

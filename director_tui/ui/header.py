@@ -61,10 +61,10 @@ class Group:
 def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, now: datetime, width: int) -> Content:
     """Cluster, link and ring. ``now_s`` is the monotonic clock, which tells ages; ``now`` the time of day."""
     environment = shortened(clean(cluster.environment), NAME_WIDTH)
-    warning = environment.casefold() in {"production", "prod", "live"}
+    colour = "$dt-attention" if is_production(cluster) else "$dt-accent"
     groups = [
         Group(1, ((shortened(clean(cluster.name), NAME_WIDTH), "$dt-text bold"),)),
-        Group(4, ((environment, "$dt-attention" if warning else "$dt-accent"),) if environment else (), DOT),
+        Group(4, ((environment, colour),) if environment else (), DOT),
         Group(5, (("read-only", "$dt-muted"),) if cluster.read_only else (), DOT),
         *_link_groups(cluster, reading, now_s),
         *_ring_groups(cluster, reading, now_s),
@@ -72,25 +72,19 @@ def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, n
     return _fitted(groups, width, right=(f"{now:%H:%M:%S} UTC", "$dt-muted"))
 
 
+def is_production(cluster: ClusterConfig) -> bool:
+    """Whether its environment gets the warning colour."""
+    return clean(cluster.environment).casefold() in {"production", "prod", "live"}
+
+
 def totals_line(reading: Reading, history: History, width: int) -> Content:
     """How many backends in which condition, how many users, and what a restart of the whole ring would undo."""
     snapshot = reading.snapshot
     if snapshot is None:
         return Content("")
-    by_condition = dict.fromkeys(Condition, 0)
-    for backend in snapshot.backends:
-        by_condition[backend.condition] += 1
-    groups = [
-        Group(6, ((format.plural(len(snapshot.backends), "backend"), "$dt-text"),)),
-        Group(3, ((f"{by_condition[Condition.SERVING]} serving", "$dt-fine"),)),
-    ]
-    for rank, condition, word, style in (
-        (4, Condition.DRAINING, "draining", "$dt-attention"),
-        (5, Condition.DRAINED, "drained", "$dt-attention"),
-        (0, Condition.DOWN, "DOWN", "$dt-danger bold"),
-    ):
-        if by_condition[condition]:
-            groups.append(Group(rank, ((f"{by_condition[condition]} {word}", style),)))
+    groups = [Group(6, ((format.plural(len(snapshot.backends), "backend"), "$dt-text"),))]
+    for condition, piece in format.conditions(snapshot.backends):
+        groups.append(Group(_RANKS[condition], ((piece.text, STYLES[piece.meaning]),)))
     groups.append(Group(1, ((format.plural(snapshot.users, "user"), "$dt-text bold"),)))
     rates = history.rates_per_min(backend.ip for backend in snapshot.backends)
     if rates:
@@ -106,24 +100,32 @@ def totals_line(reading: Reading, history: History, width: int) -> Content:
     return _fitted(groups, width)
 
 
+_RANKS: Final = {Condition.SERVING: 3, Condition.DRAINING: 4, Condition.DRAINED: 5, Condition.DOWN: 0}
+
+
 def warning_lines(reading: Reading, width: int) -> list[Content]:
     """What must not be overlooked, a line for each."""
+    return [Content.assemble(" ", (shortened(text, width), "$dt-danger bold")) for text in warnings(reading)]
+
+
+def warnings(reading: Reading) -> list[str]:
+    """What must not be overlooked, as sentences."""
     snapshot = reading.snapshot
     if snapshot is None:
         return []
-    warnings: list[str] = []
+    found: list[str] = []
     if not snapshot.backends:
-        warnings.append("NO BACKEND AT ALL: every login waits 30 to 60 s and fails")
+        found.append("NO BACKEND AT ALL: every login waits 30 to 60 s and fails")
     if snapshot.tags_without_backend:
-        warnings.append(f"NO USABLE BACKEND for {_tags(snapshot)}: new logins wait 30 to 60 s and fail")
+        found.append(f"NO USABLE BACKEND for {_tags(snapshot)}: new logins wait 30 to 60 s and fail")
     if reading.split:
-        warnings.append(f"SPLIT RING: {split_words(reading, naming(reading))}")
-    warnings.extend(f"{shortened(name, 40)} BELONGS TO ANOTHER RING and is left out" for name in foreign(reading.views))
+        found.append(f"SPLIT RING: {split_words(reading, naming(reading))}")
+    found.extend(f"{shortened(name, 40)} BELONGS TO ANOTHER RING and is left out" for name in foreign(reading.views))
     if apart := undecided(reading.views):
-        names = [view.director for view in reading.views]
-        one, other, silent = (shortened(short_name(name, names), NAME_WIDTH) for name in (*apart, names[0]))
-        warnings.append(f"WHICH RING IS OURS? {one} and {other} are of different rings, {silent} says nothing")
-    return [Content.assemble(" ", (shortened(text, width), "$dt-danger bold")) for text in warnings]
+        name = naming(reading)
+        one, other, silent = map(name, (*apart, reading.views[0].director))
+        found.append(f"WHICH RING IS OURS? {one} and {other} are of different rings, {silent} says nothing")
+    return found
 
 
 def naming(reading: Reading) -> Callable[[str], str]:

@@ -16,13 +16,14 @@ from director_tui.link.ring import Ring
 from director_tui.ui.app import DirectorApp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from rich.style import Style
     from textual.pilot import Pilot
 
     from director_tui.link.questions import Ask
+    from director_tui.ui.watch import OpenRing
 
 DIRECTORS = ("ops@dir1.example.com", "ops@dir2.example.com", "ops@dir3.example.com")
 STATUS_HEADER = b"mail server ip\ttag\tvhosts\tstate\tstate changed\tusers\n"
@@ -110,6 +111,8 @@ class FakeRing:
     """Why connecting fails, by destination."""
     connections: list[FakeConnection] = field(default_factory=list)
     calls: int = 0
+    asks: list[Ask | None] = field(default_factory=list)
+    """Who may be asked a question, for each time that it was opened."""
     on_connect: Callable[[str], Awaitable[None]] | None = None
 
     def set(self, ip: str, **changes: Any) -> None:
@@ -252,14 +255,24 @@ def cluster(ring: FakeRing, **changes: Any) -> ClusterConfig:
 
 
 def make_app(
-    ring: FakeRing, *, theme: str | None = None, usual_theme: str | None = None, **changes: Any
+    ring: FakeRing,
+    *,
+    theme: str | None = None,
+    usual_theme: str | None = None,
+    others: Mapping[str, tuple[FakeRing, dict[str, Any]]] | None = None,
+    open_ring: OpenRing | None = None,
+    **changes: Any,
 ) -> DirectorApp:
+    """``others`` are more clusters by name, each with what is configured in another way there."""
     config = cluster(ring, **changes)
+    rings = {config.name: ring} | {name: one for name, (one, _) in (others or {}).items()}
 
-    async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
-        return Ring(cluster, cast("Any", ring))
+    async def open_one(cluster: ClusterConfig, ask: Ask | None) -> Ring:
+        rings[cluster.name].asks.append(ask)
+        return Ring(cluster, cast("Any", rings[cluster.name]))
 
-    return DirectorApp(config, open_ring, theme=theme, usual_theme=usual_theme)
+    more = [cluster(one, name=name, **changes) for name, (one, changes) in (others or {}).items()]
+    return DirectorApp(config, open_ring or open_one, clusters=(config, *more), theme=theme, usual_theme=usual_theme)
 
 
 class Screen:

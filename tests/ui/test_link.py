@@ -501,12 +501,11 @@ async def test_a_fault_of_this_program_ends_it_with_a_message(capsys: pytest.Cap
 
 async def test_a_configuration_error_while_opening_has_its_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     ring = FakeRing(directors=("ops@dir1",))
-    app = make_app(ring)
 
     async def open_ring(cluster: object, ask: object) -> link_ring.Ring:
         raise UsageError("dir[1]: that is no host", "write [another]")
 
-    app._open_ring = open_ring
+    app = make_app(ring, open_ring=open_ring)
     async with app.run_test(size=(80, 24)) as pilot:
         await Screen(app, pilot).wait(lambda: app.return_code is not None, "the end")
     assert app.return_code == 2

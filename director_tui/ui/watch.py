@@ -1,0 +1,101 @@
+"""One cluster while it is watched: its ring is opened, read, and closed again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director.changes import ChangeLog
+from director_tui.link.history import History
+from director_tui.link.monitor import LinkState, LinkStatus, Monitor, Reading
+from director_tui.ui.live import Present
+
+if TYPE_CHECKING:
+    from director_tui.config import ClusterConfig
+    from director_tui.errors import DirectorTuiError
+    from director_tui.link.questions import Ask
+    from director_tui.link.ring import Ring
+    from director_tui.times import Times
+
+OpenRing = Callable[["ClusterConfig", "Ask | None"], Awaitable["Ring"]]
+"""Makes the ring of a cluster; asks a person by the second argument, or nobody."""
+
+CLOSE_LIMIT_S: Final = 3.0
+"""How long the connections may take to close."""
+
+
+class Watch:
+    """What is known of one cluster, kept up to date while :meth:`run` runs. Whoever makes one has to :meth:`end` it.
+
+    ``show`` is called with each reading. ``present`` is None until the first, ``ring`` until it is opened.
+    """
+
+    def __init__(
+        self, cluster: ClusterConfig, open_ring: OpenRing, show: Callable[[Present], None], times: Times
+    ) -> None:
+        self.cluster: Final = cluster
+        self.present: Present | None = None
+        self._open_ring = open_ring
+        self._show = show
+        self._times = times
+        self._change_log = ChangeLog()
+        self.ring: Ring | None = None
+        self._monitor: Monitor | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._stopped = False
+
+    async def run(self, ask: Ask | None) -> None:
+        """Open the ring and read it until the end. Raises DirectorTuiError if it can't even be opened."""
+        if self._stopped:
+            return
+        self._task = asyncio.current_task()
+        self.ring = await self._open_ring(self.cluster, ask)
+        self._monitor = Monitor(self.ring, self._take, self._times)
+        await self._monitor.run()
+
+    def fail(self, error: DirectorTuiError) -> None:
+        """Show that it can't even be opened."""
+        if not self._stopped:
+            link = LinkState(LinkStatus.CONNECTING, self.cluster.directors[0].ssh, error)
+            self.present = Present(Reading(link), History())
+            self._show(self.present)
+
+    def stop(self) -> None:
+        """Show nothing any more, from now on."""
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def end(self) -> None:
+        """Stop, and close every connection; returns when that is done."""
+        self.stop()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self.ring is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_LIMIT_S):
+                    await self.ring.close()
+
+    def read_now(self) -> None:
+        if self._monitor is not None:
+            self._monitor.read_now()
+
+    def use(self, director: str) -> None:
+        """Read from this director. Raises ValueError if it is none of the cluster's."""
+        if self._monitor is not None:
+            self._monitor.use(director)
+
+    def watch_ring(self, watched: bool) -> None:
+        """Ask every director often, or not any more."""
+        if self._monitor is not None:
+            self._monitor.watch_ring(watched)
+
+    def _take(self, reading: Reading) -> None:
+        if self._monitor is None or self._stopped:
+            return
+        if reading.changes:
+            self._change_log.add(reading.changes)
+        self.present = Present(reading, self._monitor.history, self._change_log.newest_first)
+        self._show(self.present)
