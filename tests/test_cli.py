@@ -24,6 +24,7 @@ from tests.ring.real import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from director_tui.config import ClusterConfig
     from tests.ring.fixtures import MakeRing, MakeSshd
     from tests.ring.real import RealDirector, RealRing
     from tests.ring.sshd import Agent, Sshd
@@ -709,6 +710,53 @@ def test_the_dashboard_needs_more_than_a_dumb_terminal(ready: Program, monkeypat
     assert done.returncode == 2
     assert shown.startswith(b"director-tui: the dashboard needs a terminal")
     assert b"\x1b" not in shown
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> list[ClusterConfig]:
+    """The clusters that a dashboard was opened with, the one to be shown first."""
+    clusters: list[ClusterConfig] = []
+
+    def show(cluster: ClusterConfig, _: object, theme: object, usual: object, others: Sequence[ClusterConfig]) -> int:
+        clusters.extend([cluster, *others])
+        return 0
+
+    monkeypatch.setattr("director_tui.cli._show", show)
+    return clusters
+
+
+TWO_CLUSTERS = """
+default_cluster = "two"
+[clusters.one]
+directors = ["ops@one.example.com"]
+interval = 5
+[clusters.two]
+directors = ["ops@two.example.com"]
+"""
+
+
+def test_the_options_hold_for_every_cluster_that_can_be_shown(tmp_path: Path, offered: list[ClusterConfig]) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(TWO_CLUSTERS)
+    assert main(["--config", str(config)]) == 0
+    seen = [(one.name, one.read_only, one.interval_s) for one in offered]
+    assert seen == [("two", False, 2.0), ("one", False, 5.0), ("two", False, 2.0)]
+    offered.clear()
+    words = ["--config", str(config), "-c", "one", "--read-only", "--interval", "7", "--doveadm", "sudo doveadm"]
+    assert main(words) == 0
+    assert [(one.name, one.read_only, one.interval_s) for one in offered] == [
+        ("one", True, 7.0),
+        ("one", True, 7.0),
+        ("two", True, 7.0),
+    ]
+    assert [one.directors[0].doveadm for one in offered] == [("sudo", "doveadm"), ("sudo", "doveadm"), ("doveadm",)]
+
+
+def test_a_ring_from_the_command_line_is_the_only_one(tmp_path: Path, offered: list[ClusterConfig]) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(TWO_CLUSTERS)
+    assert main(["--config", str(config), "-d", "root@dir1"]) == 0
+    assert [one.name for one in offered] == ["dir1"]
 
 
 @pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full", "2>&1 >&- | true"])

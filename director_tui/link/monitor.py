@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
-from director_tui.director.agreement import parts
+from director_tui.director.agreement import parts, twins
 from director_tui.director.changes import Change, Subject
 from director_tui.director.model import RingView, Snapshot, taking_part
 from director_tui.errors import DirectorTuiError, LinkError
@@ -120,18 +120,26 @@ class Reading:
         return taking_part(self.snapshot.ring, others)
 
     @property
+    def alone(self) -> tuple[str, ...]:
+        """The directors that run in the ring without anybody else, by their own word; each once."""
+        rings = self.rings
+        again = twins(rings)
+        alone = [name for name, view in rings.items() if view.alone and name not in again]
+        # What the director in use says was asked later than what all say.
+        if self.snapshot is not None and self.snapshot.ring is not None and self.snapshot.ring.alone:
+            alone.append(again.get(self.snapshot.director, self.snapshot.director))
+        return tuple(dict.fromkeys(alone))
+
+    @property
     def split(self) -> tuple[tuple[str, ...], ...]:
-        """The directors by the part of a split ring that each runs in; empty while nothing shows that it is split.
+        """The directors by the part of a split ring that each runs in, each once; empty while nothing shows a split.
 
         There is one part alone where only one director can be heard, and says that it is alone.
         """
         rings = self.rings
-        groups = parts(rings)
-        if len(groups) > 1 or any(view.alone for view in rings.values()):
-            return groups
-        # What the director in use says of itself was asked later than all the others.
-        in_use = self.snapshot
-        return ((in_use.director,),) if in_use is not None and in_use.ring is not None and in_use.ring.alone else ()
+        again = twins(rings)
+        groups = parts({name: view for name, view in rings.items() if name not in again})
+        return groups if len(groups) > 1 else tuple((name,) for name in self.alone)
 
     @property
     def unread_members(self) -> frozenset[tuple[str, int]]:

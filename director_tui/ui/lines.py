@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 from textual.widgets import Static
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 class Lines(Static):
     """Lines that are laid out again only when their number changes, and drawn again only when they change."""
+
+    WRAPS: ClassVar[bool] = False
+    """Whether a long line makes two, so that other words may need another number of them."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -25,11 +28,13 @@ class Lines(Static):
         if other_height or not all(new.is_same(old) for new, old in zip(lines, self._lines, strict=True)):
             self._lines = lines
             self.display = bool(lines)
-            self.update(Content("\n").join(lines), layout=other_height)
+            self.update(Content("\n").join(lines), layout=other_height or self.WRAPS)
 
 
 class Remark(Lines):
     """What keeps the program from reading, and what to do about it; hidden while all is well."""
+
+    WRAPS = True
 
 
 class Rule(Static):

@@ -192,8 +192,10 @@ def _column(
     """A column as wide as its cells, or of that width."""
 
     def natural(row: RingRow) -> int:
-        alone = row.sentence and id != "director"
-        return 0 if alone else sum(cell_len(piece.text) for piece in row.cells.get(id, ()))
+        # A sentence needs its column to begin in, and then takes all that there is.
+        if row.sentence and id != "director":
+            return len(title) if id == "address" else 0
+        return sum(cell_len(piece.text) for piece in row.cells.get(id, ()))
 
     def cell(row: RingRow, room: int) -> Sequence[Piece]:
         return row.cells.get(id, ())

@@ -22,12 +22,9 @@ NAMED: Final = 3
 
 def split_words(reading: Reading, name: Callable[[str], str]) -> str:
     """Who runs apart from whom, where ``reading.split`` says that the ring is split."""
-    rings = reading.rings
-    again = twins(rings)
-    groups = [[one for one in group if one not in again] for group in reading.split]
-    # One that ``rings`` does not have is in there because it says just now that it is alone.
-    alone = [group[0] for group in groups if group[0] not in rings or rings[group[0]].alone]
-    if len(groups) - len(alone) < 2:
+    groups = reading.split
+    alone = [group[0] for group in groups if group[0] in reading.alone]
+    if alone and len(groups) - len(alone) < 2:
         return f"{format.listed(map(name, alone))} {'sees only itself' if len(alone) == 1 else 'see only themselves'}"
     return f"{len(groups)} rings, {' | '.join(format.listed(map(name, group)) for group in groups)}"
 
@@ -48,11 +45,9 @@ def verdict(reading: Reading, disagreeing: Sequence[Disagreement], name: Callabl
     lines = _troubles(reading, disagreeing, name)
     if not lines:
         lines = [_all_is_well(reading)]
-    for view in reading.views:
-        if view.failure is not None:
-            lines.append((str(view.failure), "$dt-attention"))
-            if view.failure.remedy:
-                lines.append((view.failure.remedy, "$dt-text"))
+    failures = [view.failure for view in reading.views if view.failure is not None]
+    lines.extend((reason, "$dt-attention") for reason in dict.fromkeys(map(str, failures)))
+    lines.extend((remedy, "$dt-text") for remedy in dict.fromkeys(one.remedy for one in failures) if remedy)
     for other in foreign(reading.views):
         lines.append(
             (f"{name(other)} BELONGS TO ANOTHER RING and is left out: take it out of this cluster", "$dt-danger")

@@ -19,6 +19,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "WATCHED_BEAT_S", 0.1)
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All directors are asked when the screen opens, and then for a long time not again."""
+    monkeypatch.setattr(monitor, "WATCHED_BEAT_S", 3600.0)
+
+
 def rows(screen: Screen) -> list[str]:
     """The lines of the table from top to bottom, without cursor and header."""
     lines = screen.lines
@@ -62,6 +68,21 @@ async def test_one_that_sees_only_itself_is_called_split_wherever_it_is_looked_a
         await screen.until(f"SPLIT: {away} sees only itself", "Change nothing before that is mended")
         assert len([row for row in rows(screen) if "not in the ring" in row]) == 4
         assert "SPLIT: alone" in next(row for row in rows(screen) if row.startswith(away))
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_a_director_that_has_just_found_itself_alone_is_split_before_all_are_asked_again() -> None:
+    ring = FakeRing(parts=tuple((name,) for name in DIRECTORS))
+    ring.ring_status = ring.ring_rows(DIRECTORS[0], b"ring syncing - last sync 21 secs ago")
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.until("ring 1/3 SYNCING - LAST SYNC 21 SECS AGO")
+        await screen.press("g")
+        await screen.until("NOT SYNCED")
+        await screen.readings(ring, 8)
+        ring.ring_status = ring.ring_rows(DIRECTORS[0])
+        await screen.until("ring 1/3 SPLIT", "SPLIT: dir1 sees only itself")
+        await screen.press("q")
+        await screen.until("SPLIT RING: dir1 sees only itself")
 
 
 async def test_two_halves_are_named() -> None:
@@ -139,6 +160,17 @@ async def test_directors_that_can_not_be_read_have_their_reason_and_remedy() -> 
         await screen.press("enter")
         await screen.until("no destination here is known to lead")
         assert "dir1 ● in use" in screen
+
+
+async def test_where_no_director_can_be_read_the_reasons_are_all_there_is() -> None:
+    ring = FakeRing()
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.press("g")
+        await screen.until("The ring is whole")
+        why = "the way there is broken at a place that takes more words than one line of this screen has"
+        ring.break_down(Unreachable(why, "mend it"))
+        await screen.until("No director could be asked.", "can't be read: the way there is broken", " mend it")
+        assert " ".join(line.strip() for line in screen.lines[2:5]) == f"No director could be asked. {why}"
 
 
 async def test_a_director_of_another_ring_is_named_and_refused() -> None:
