@@ -73,13 +73,13 @@ async def test_one_that_sees_only_itself_is_called_split_wherever_it_is_looked_a
 @pytest.mark.usefixtures("unhurried")
 async def test_a_director_that_has_just_found_itself_alone_is_split_before_all_are_asked_again() -> None:
     ring = FakeRing(parts=tuple((name,) for name in DIRECTORS))
-    ring.ring_status = ring.ring_rows(DIRECTORS[0], b"ring syncing - last sync 21 secs ago")
+    ring.ring_status = ring.seen_by(DIRECTORS[0], b"ring syncing - last sync 21 secs ago")
     async with dashboard(ring, (80, 24)) as screen:
         await screen.until("ring 1/3 SYNCING - LAST SYNC 21 SECS AGO")
         await screen.press("g")
         await screen.until("NOT SYNCED")
         await screen.readings(ring, 8)
-        ring.ring_status = ring.ring_rows(DIRECTORS[0])
+        ring.ring_status = ring.seen_by(DIRECTORS[0])
         await screen.until("ring 1/3 SPLIT", "SPLIT: dir1 sees only itself")
         await screen.press("q")
         await screen.until("SPLIT RING: dir1 sees only itself")
