@@ -8,7 +8,7 @@ its hash leads, and where that is nowhere, its sessions end.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -70,19 +70,15 @@ def whereabouts(
     one director. ``names`` are what people call the IPs; ``user_expire_s`` is ``director_user_expire``, None if it is
     not known. A director answers for every name, a mistyped one too: it is assigned nowhere then.
     """
-    said = _Said({backend.ip: backend for backend in backends}, names, len(placements) > 1, user_expire_s)
-    assigned = [said.assigned(one, one.current) for one in placements if one.current is not None]
-    if len(assigned) > 1:
-        assigned.append(
-            Whereabouts(
-                Grade.ATTENTION,
-                f"assigned in {len(assigned)} tags",
-                "users of both have this hash, or the user's tag was changed"
-                if len(assigned) == 2
-                else "users of all of them have this hash, or the user's tag was changed",
-            )
-        )
-    found = assigned or said.not_assigned(placements)
+    said = _Said({backend.ip: backend for backend in backends}, names, user_expire_s)
+    at = [(one, one.current) for one in placements if one.current is not None]
+    found = [said.assigned(one, current, name_tag=bool(one.tag) or len(at) > 1) for one, current in at]
+    if len(at) > 1:
+        whose = "both" if len(at) == 2 else "all of them"
+        then = f"users of {whose} have this hash, or the user's tag was changed"
+        found.append(Whereabouts(Grade.ATTENTION, f"assigned in {len(at)} tags", then))
+    if not at:
+        found = said.not_assigned(placements)
     return tuple(sorted(found, key=lambda one: list(Grade).index(one.grade)))
 
 
@@ -158,33 +154,36 @@ def on_two_backends(sessions: Sequence[ProxySession], backends: Sequence[Backend
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the sentences of one user have in common; ``several`` is whether they have to name the tag."""
+    """What the sentences of one user have in common."""
 
     backends: Mapping[str, Backend]
     names: Mapping[str, str]
-    several: bool
     user_expire_s: float | None
 
-    def assigned(self, placement: Placement, current: str) -> Whereabouts:
+    def assigned(self, placement: Placement, current: str, *, name_tag: bool) -> Whereabouts:
         """Of a user that is assigned to ``current`` in this tag."""
+        said = self._assigned(placement, current)
+        return replace(said, now=f"{_tag(placement.tag)}: {said.now}") if name_tag else said
+
+    def _assigned(self, placement: Placement, current: str) -> Whereabouts:
         backend = self.backends.get(current)
         if backend is None:
             # A director forgets the assignments of a backend that is removed: this one is being removed just now.
             now = f"assigned to {self._named(current)}, which is not in the ring any more"
-            return Whereabouts(Grade.ATTENTION, self._in(placement.tag, now), self._next_login(placement.hashed))
+            return Whereabouts(Grade.ATTENTION, now, self._next_login(placement.hashed))
         now = f"on {self._named(current)}"
         if placement.hashed == current:
             # Where the two contradict each other, the backend was changed between two answers: the next says more.
-            return self._by_condition(placement.tag, backend, now, ", where its hash leads", "")
+            return self._by_condition(backend, now, ", where its hash leads", "")
         leaves = self._leaves(placement.hashed)
         if backend.condition is Condition.SERVING:
             if placement.hashed is None:
-                return Whereabouts(Grade.FINE, self._in(placement.tag, now))
+                return Whereabouts(Grade.FINE, now)
             now += f", though its hash leads to {self._named(placement.hashed)}"
             then = f"it was moved by hand, or the shares have changed since; {leaves}"
-            return Whereabouts(Grade.PLAIN, self._in(placement.tag, now), then)
-        said = self._by_condition(placement.tag, backend, now, "", leaves)
-        return said if placement.hashed is not None else Whereabouts(Grade.DANGER, said.now, said.then)
+            return Whereabouts(Grade.PLAIN, now, then)
+        said = self._by_condition(backend, now, "", leaves)
+        return said if placement.hashed is not None else replace(said, grade=Grade.DANGER)
 
     def not_assigned(self, placements: Sequence[Placement]) -> list[Whereabouts]:
         """Of a user that is assigned in none of these tags."""
@@ -193,7 +192,7 @@ class _Said:
         usable = [one for one in placements if one.hashed is not None]
         dead = [one for one in placements if one.hashed is None]
         if not usable:
-            where = " of any tag" if self.several else f" of {_tag(dead[0].tag)}" if dead and dead[0].tag else ""
+            where = " of any tag" if len(dead) > 1 else f" of {_tag(dead[0].tag)}" if dead and dead[0].tag else ""
             return [Whereabouts(Grade.DANGER, f"not assigned, and no backend{where} is usable", f"a login {_WAITS}")]
         said = []
         if dead:
@@ -201,7 +200,7 @@ class _Said:
             more = f" and {len(dead) - TAGS_NAMED} tags more" if len(dead) > TAGS_NAMED else ""
             then = f"if this user belongs there, a login {_WAITS}"
             said.append(Whereabouts(Grade.DANGER, f"no backend is usable {tags}{more}", then))
-        if not self.several:
+        if len(placements) == 1:
             where = f" {_within(usable[0].tag)}" if usable[0].tag else ""
             said.append(Whereabouts(Grade.PLAIN, f"not assigned{where}", self._next_login(usable[0].hashed)))
         elif len(usable) > TAGS_NAMED:
@@ -212,16 +211,15 @@ class _Said:
             said.append(Whereabouts(Grade.PLAIN, "not assigned in any tag", f"the next login goes {ways}"))
         return said
 
-    def _by_condition(self, tag: str, backend: Backend, now: str, when_serving: str, then: str) -> Whereabouts:
+    def _by_condition(self, backend: Backend, now: str, when_serving: str, then: str) -> Whereabouts:
         match backend.condition:
             case Condition.DOWN:
                 still = "its logins still go there"
-                text = f"{now}, which is DOWN"
-                return Whereabouts(Grade.DANGER, self._in(tag, text), f"{still}; {then}" if then else still)
+                return Whereabouts(Grade.DANGER, f"{now}, which is DOWN", f"{still}; {then}" if then else still)
             case Condition.DRAINING | Condition.DRAINED:
-                return Whereabouts(Grade.ATTENTION, self._in(tag, f"{now}, which is draining"), then)
+                return Whereabouts(Grade.ATTENTION, f"{now}, which is draining", then)
             case Condition.SERVING:
-                return Whereabouts(Grade.FINE, self._in(tag, now + when_serving), then)
+                return Whereabouts(Grade.FINE, now + when_serving, then)
 
     def _leaves(self, hashed: str | None) -> str:
         """When and where to it goes from where it is assigned."""
@@ -239,9 +237,6 @@ class _Said:
 
     def _named(self, ip: str) -> str:
         return named(ip, self.names)
-
-    def _in(self, tag: str, text: str) -> str:
-        return f"{_tag(tag)}: {text}" if self.several else text
 
 
 def _tag(tag: str) -> str:

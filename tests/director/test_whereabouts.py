@@ -174,9 +174,7 @@ def test_assigned_in_one_of_several_tags_names_the_tag_and_says_nothing_of_the_o
     assert said(placed(None, None, "off"), placed(None, ONE), placed(GOLD, GOLD, "gold")) == [
         "fine: tag gold: on 10.1.0.7, where its hash leads"
     ]
-    assert said(placed(ONE, ONE), placed(None, GOLD, "gold")) == [
-        "fine: no tag: on 10.1.0.1 (mail-01), where its hash leads"
-    ]
+    assert said(placed(ONE, ONE), placed(None, GOLD, "gold")) == ["fine: on 10.1.0.1 (mail-01), where its hash leads"]
 
 
 def test_assigned_in_several_tags_the_most_urgent_first() -> None:
@@ -186,7 +184,9 @@ def test_assigned_in_several_tags_the_most_urgent_first() -> None:
     assert lines[1] == (
         "attention: assigned in 3 tags; users of all of them have this hash, or the user's tag was changed"
     )
-    assert "users of both have this hash" in said(placed(ONE, ONE), placed(GOLD, GOLD, "gold"))[0]
+    both = said(placed(ONE, ONE), placed(GOLD, GOLD, "gold"))
+    assert "users of both have this hash" in both[0]
+    assert both[1] == "fine: no tag: on 10.1.0.1 (mail-01), where its hash leads"
 
 
 def test_names_and_tags_from_outside_are_cleaned_and_cut() -> None:
