@@ -185,6 +185,16 @@ async def _details(shown: Stage) -> None:
     await shown.until("through 3 directors")
 
 
+async def _find_user(shown: Stage) -> None:
+    """Somebody who reads mail on the backend that is drained."""
+    listed = shown.ring.execute(0, ("doveadm", "-f", "tab", "proxy", "list")).stdout.decode().splitlines()
+    user = next(line.split("\t")[0] for line in listed if "\t10.1.0.3\t" in line)
+    await shown.press("q", "l", *user, "enter")
+    await shown.until("which is draining")
+    await shown.press("enter")
+    await shown.until("1 session ")
+
+
 def _in_theme(name: str) -> Play:
     async def play(shown: Stage) -> None:
         shown.app.theme = name
@@ -198,6 +208,7 @@ STORIES: Final[dict[tuple[int, int], dict[str, Play]]] = {
         "dashboard": _dashboard,
         **{f"theme-{name}": _in_theme(name) for name in BUILT_IN if name != DEFAULT},
         "details": _details,
+        "find-user": _find_user,
     },
     SMALL: {"dashboard-80x24": _dashboard},
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.widgets import Input
 
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, InternalFault, RingUnreadable, StateError
 from director_tui.link.host_keys import add_to_known_hosts
@@ -27,6 +28,7 @@ from director_tui.ui.dialog_queue import DialogQueue
 from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.help_screen import HelpScreen
 from director_tui.ui.live import LiveScreen
+from director_tui.ui.lookup import LookupScreen
 from director_tui.ui.palette import GoToBackend
 from director_tui.ui.ring_screen import RingScreen
 from director_tui.ui.watch import Watch
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
     from textual.filter import LineFilter
     from textual.screen import Screen
+    from textual.widget import AwaitMount
 
     from director_tui.config import ClusterConfig
     from director_tui.link.monitor import Reading
@@ -89,6 +92,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._watch = Watch(cluster, open_ring, self._show, times)
         self._ending: set[asyncio.Task[None]] = set()
         self._dashboard = Dashboard(cluster, times)
+        self._looked_up: list[str] = []
         self._dialogs = DialogQueue(self.push_screen)
         self._offered: set[tuple[str, int, str]] = set()
         self.no_color = not themes.wants_color(os.environ)
@@ -220,10 +224,10 @@ class DirectorApp(App[None], inherit_bindings=False):
         else:
             self.screen.dismiss(None)
 
-    def _open_view(self, view: LiveScreen) -> None:
+    def _open_view(self, view: LiveScreen) -> AwaitMount:
         """Show a view in front of the dashboard, in the place of any other: q always leads back to the dashboard."""
         self._back_to_dashboard()
-        self.push_screen(view)
+        return self.push_screen(view)
 
     def _back_to_dashboard(self) -> None:
         while self.screen is not self._dashboard:
@@ -252,6 +256,25 @@ class DirectorApp(App[None], inherit_bindings=False):
                     *(watch.cluster, self._times, watch.present, clusters),
                     look_at=self._look_at,
                     switch=self.switch_cluster,
+                )
+            )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a text is typed, its characters are no commands."""
+        return not (action == "find_user" and isinstance(self.focused, Input))
+
+    async def action_find_user(self) -> None:
+        if isinstance(self.screen, LookupScreen):
+            self.screen.ask_for_a_name()
+        else:
+            # Waited for: what is typed right behind the key is the name.
+            watch = self._watch
+            await self._open_view(
+                LookupScreen(
+                    *(watch.cluster, self._times, watch.present),
+                    ring=lambda: watch.ring,
+                    ask_sessions=self._ask_sessions,
+                    names=self._looked_up,
                 )
             )
 

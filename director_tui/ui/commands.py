@@ -76,8 +76,17 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("copy", ("y",), "copy IP", "Copy the IP to the clipboard", "Details", rank=50),
     Command("switch", ("enter",), "show", "Show the cluster under the cursor instead", "Clusters", rank=75),
     Command("use", ("enter",), "use", "Read from the director under the cursor from now on", "Ring", rank=75),
+    Command("sessions", ("enter",), "sessions", "The sessions of the user, asked of every director", "User", rank=90),
+    Command(
+        "clear", ("escape",), "clear", "Put the sessions away; before, leave the line where the name is typed", "User"
+    ),
+    Command(
+        *("app.find_user", ("l",), "find user", "Find a user: where it is, and where it goes from there", "Views"),
+        rank=66,
+        priority=True,
+    ),
     Command("app.ring", ("g",), "ring", "What each director says, and where they disagree", "Views", rank=62),
-    Command("app.clusters", ("c",), "clusters", "Every configured cluster, and how it is doing", "Views", rank=55),
+    Command("app.clusters", ("c",), "clusters", "Every configured cluster, and how it is doing", "Views", rank=45),
     Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
     Command("app.next_theme", ("t",), "theme", "Next theme; it is remembered for this cluster", "Program", rank=5),

@@ -9,7 +9,6 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
 
-from director_tui.errors import RingUnreadable
 from director_tui.text import clean_lines
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
@@ -18,7 +17,7 @@ from director_tui.ui.event_feed import EventFeed
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import totals_line, warning_lines
 from director_tui.ui.lines import Lines, Remark, Rule
-from director_tui.ui.live import LiveScreen
+from director_tui.ui.live import LiveScreen, failure_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.director.model import Snapshot
-    from director_tui.errors import DirectorTuiError
     from director_tui.link.monitor import Reading
     from director_tui.times import Times
     from director_tui.ui.format import Part
@@ -50,14 +48,6 @@ class FilterLine(Input):
     def action_drop(self) -> None:
         self.value = ""
         self.post_message(self.Submitted(self, ""))
-
-
-def _failure_lines(failure: DirectorTuiError) -> list[Part]:
-    """What failed, a line for each director, and what to do about it."""
-    causes = list(failure.causes.values()) if isinstance(failure, RingUnreadable) else [failure]
-    lines = [(text, "$dt-attention") for text in dict.fromkeys(str(cause) for cause in causes)]
-    lines.extend((text, "$dt-text") for text in dict.fromkeys(cause.remedy for cause in causes if cause.remedy))
-    return lines
 
 
 def _of_last_attempt(lines: list[Part]) -> list[Part]:
@@ -127,14 +117,14 @@ class Dashboard(LiveScreen):
         lines: list[Part] = []
         failed = [view.failure for view in reading.views if view.failure is not None]
         if reading.link.failure is not None:
-            failure_lines = _failure_lines(reading.link.failure)
-            lines.extend(_of_last_attempt(failure_lines) if reading.link.trying else failure_lines)
+            said = failure_lines(reading.link.failure)
+            lines.extend(_of_last_attempt(said) if reading.link.trying else said)
         elif reading.snapshot is not None and not reading.snapshot.backends:
             lines.append(("the director lists no backend at all", "$dt-attention"))
         elif failed:
             more = f"   (and {format.plural(len(failed) - 1, 'more director')})" if len(failed) > 1 else ""
-            failure_lines = [(f"{failed[0]}{more}", "$dt-attention")]
-            lines.extend(_of_last_attempt(failure_lines) if reading.asking else failure_lines)
+            said = [(f"{failed[0]}{more}", "$dt-attention")]
+            lines.extend(_of_last_attempt(said) if reading.asking else said)
         elif reading.note:
             lines.append((reading.note, "$dt-muted"))
         # Without any data there is nothing more important to fill the screen with.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.containers import VerticalScroll
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from director_tui.times import Times
     from director_tui.ui.backends_table import BackendRow
     from director_tui.ui.format import Part
-    from director_tui.ui.live import Present
+    from director_tui.ui.live import AskSessions, Present
 
 TITLE_WIDTH: Final = 15
 CHART_LINES: Final = (8, 5, 3)
@@ -45,9 +44,6 @@ CHANGES_SHOWN: Final = 8
 HEIRS_SHOWN: Final = 12
 
 Line = list[Piece]
-
-AskSessions = Callable[[Callable[["Sessions"], None]], None]
-"""Asks every director for its sessions, and hands over what is known after each answer."""
 
 
 class DetailsScreen(LiveScreen):

@@ -47,6 +47,13 @@ NAME_WIDTH: Final = 24
 TAG_WIDTH: Final = 20
 """The longest names and tags that are shown whole."""
 
+CONDITION_MEANINGS: Final = {
+    Condition.DOWN: DANGER,
+    Condition.DRAINING: ATTENTION,
+    Condition.DRAINED: ATTENTION,
+    Condition.SERVING: FINE,
+}
+
 _SPARKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _MINUS = "−"
@@ -119,18 +126,19 @@ def span(seconds: float) -> str:
 
 def condition(backend: Backend, now: datetime, per_min: float | None) -> tuple[Piece, Piece]:
     """The condition, and what goes with it: how long it has been down, or when it will be drained."""
+    meaning = CONDITION_MEANINGS[backend.condition]
     match backend.condition:
         case Condition.DOWN:
             since = backend.state_changed
-            return Piece("▼ DOWN", DANGER), Piece(span((now - since).total_seconds()) if since else "", MUTED)
+            return Piece("▼ DOWN", meaning), Piece(span((now - since).total_seconds()) if since else "", MUTED)
         case Condition.DRAINING:
             if per_min is not None and per_min < 0:
-                return Piece("◌ draining", ATTENTION), Piece(f"ETA {span(backend.users / -per_min * 60)}", MUTED)
-            return Piece("◌ draining", ATTENTION), Piece("")
+                return Piece("◌ draining", meaning), Piece(f"ETA {span(backend.users / -per_min * 60)}", MUTED)
+            return Piece("◌ draining", meaning), Piece("")
         case Condition.DRAINED:
-            return Piece("○ drained", ATTENTION), Piece("")
+            return Piece("○ drained", meaning), Piece("")
         case Condition.SERVING:
-            return Piece("serving", FINE), Piece("")
+            return Piece("serving", meaning), Piece("")
 
 
 def conditions(backends: Iterable[Backend]) -> list[tuple[Condition, Piece]]:

@@ -29,6 +29,17 @@ bar         users against the largest backend of the tag; the tick ╵ is where 
 last 10 min users over the last ten minutes, each line on its own scale"""
 
 
+_USERS = """\
+hash           the directors know a user by the hash of its name alone: names that share one are
+               placed and moved together, and a director answers for a mistyped name, too
+current        the backend it is assigned to. Its logins go there, whatever becomes of that backend,
+               until it is flushed, or director_user_expire after its last session
+hashed         where its hash leads now: where it goes when it is flushed, or when it comes anew
+initial config where its hash would lead by the configuration with which the ring was started
+sessions       what passes through the directors now, without LMTP; “not current” is on another
+               backend than the user's own, for a moment while it is moved, otherwise a danger"""
+
+
 class HelpScreen(Screen[None]):
     """Every key and what it does, and what the columns mean."""
 
@@ -64,6 +75,7 @@ def help_text(first: Sequence[str] = ()) -> Content:
         for command in commands_of(group):
             parts.append((f"  {command.key_text:<{width}}", "$dt-accent"))
             parts.append(f"   {command.help}\n")
-    parts.append(("\nColumns\n", "bold"))
-    parts.extend(f"  {line}\n" for line in _COLUMNS.splitlines())
+    for title, text in (("Columns", _COLUMNS), ("Columns of a user", _USERS)):
+        parts.append((f"\n{title}\n", "bold"))
+        parts.extend(f"  {line}\n" for line in text.splitlines())
     return Content.assemble(*parts)

@@ -31,10 +31,14 @@ class Lines(Static):
             self.update(Content("\n").join(lines), layout=other_height or self.WRAPS)
 
 
-class Remark(Lines):
-    """What keeps the program from reading, and what to do about it; hidden while all is well."""
+class Sentences(Lines):
+    """Lines that may be longer than the screen is wide."""
 
     WRAPS = True
+
+
+class Remark(Sentences):
+    """What keeps the program from reading, and what to do about it; hidden while all is well."""
 
 
 class Rule(Static):

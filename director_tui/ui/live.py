@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.message import Message
 from textual.screen import Screen
 
+from director_tui.errors import RingUnreadable
 from director_tui.link.monitor import stale_after_s
 from director_tui.ui.header import status_line
 from director_tui.ui.key_bar import KeyBar
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.director.changes import Change
+    from director_tui.errors import DirectorTuiError
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
+    from director_tui.link.users import Sessions
     from director_tui.times import Times
+    from director_tui.ui.format import Part
 
 TICK_S: Final = 0.5
 """How often ages and the clock are looked at, apart from the readings."""
@@ -41,6 +46,18 @@ class Present:
     reading: Reading
     history: History
     events: Sequence[Change] = ()
+
+
+def failure_lines(failure: DirectorTuiError) -> list[Part]:
+    """What failed, a line for each director, and what to do about it."""
+    causes = list(failure.causes.values()) if isinstance(failure, RingUnreadable) else [failure]
+    lines = [(text, "$dt-attention") for text in dict.fromkeys(str(cause) for cause in causes)]
+    lines.extend((text, "$dt-text") for text in dict.fromkeys(cause.remedy for cause in causes if cause.remedy))
+    return lines
+
+
+AskSessions = Callable[[Callable[["Sessions"], None]], None]
+"""Asks every director for its sessions, and hands over what is known after each answer."""
 
 
 class LiveScreen(Screen[None]):
