@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.ring.fixtures import MakeRing
-    from tests.ring.real import RealRing
+    from tests.ring.real import RealDirector, RealRing
     from tests.ring.sshd import Agent, Sshd
 
 pytestmark = pytest.mark.real_ring
@@ -135,6 +136,57 @@ def test_each_director_says_what_it_sees_and_another_one_is_chosen(
     terminal.wait_for(f"left for root@{third}", *IPS)
     terminal.press("q")
     terminal.wait_for(f"{GONE} 0")
+
+
+ODD_USERS = ("jane@example.com", "two words", 'say "hi"; $(id) `id` \\', "--help", "żółć-雪", "12345", "q?quit/l:r")
+
+
+def test_users_are_found_where_doveadm_finds_them(
+    terminal: Terminal, dashboard: Dashboard, make_ring: MakeRing
+) -> None:
+    ring = make_ring()
+    first = ring.directors[0]
+    hashes = {user: tab(first, "map", "-u", "--", user)["hash"] for user in ODD_USERS}
+    assigned = dict(zip(ODD_USERS, (IPS[0], IPS[1], IPS[2], IPS[3], IPS[6], IPS[7], IPS[0]), strict=True))
+    ring.assign_users({int(hashes[user]): ip for user, ip in assigned.items()})
+    first.doveadm("director", "update", IPS[1], "0")
+    first.doveadm("director", "down", IPS[2])
+    ring.wait_synced()
+    dashboard.open(terminal, ring, 120, 36)
+    terminal.wait_for("LIVE", *IPS)
+    conditions = {IPS[1]: ", which is draining", IPS[2]: ", which is DOWN"}
+    for user, ip in assigned.items():
+        terminal.press("l", user, "Enter")  # all at once: nothing of it may be lost, or be a command
+        terminal.wait_for(f"{user}   hash {hashes[user]}", f"on {ip}{conditions.get(ip, '')}")
+        for tag in ("", "gold"):
+            row = tab(first, "status", "--", hashes[user], *filter(None, [tag]))
+            here = row["status"] == ip
+            assert here is ((tag == "gold") is (ip in IPS[6:]))
+            (line,) = [
+                line
+                for line in terminal.lines()
+                if line.strip(" ▸").startswith(tag or ("not assigned" if row["status"] == "n/a" else row["status"]))
+            ]
+            cells = re.split(r"  +", line.strip(" ▸"))
+            assert [cell for cell in cells if not cell.startswith("in ")] == [
+                *filter(None, [tag]),
+                row["status"] if here else "not assigned",
+                row["hashed"],
+                row["initial-config"],
+            ]
+            assert any(cell in {"in 14 min", "in 15 min"} for cell in cells) is here
+    terminal.press("Enter")
+    terminal.wait_for("no session of this user through")
+    terminal.press("q")
+    terminal.wait_for("8 backends")
+    terminal.press("q")
+    terminal.wait_for(f"{GONE} 0")
+
+
+def tab(director: RealDirector, *args: str) -> dict[str, str]:
+    """The only row of a table."""
+    header, row = director.doveadm("-f", "tab", "director", *args).stdout.decode().splitlines()
+    return dict(zip(header.split("\t"), row.split("\t"), strict=True))
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
