@@ -84,9 +84,9 @@ def _placement_calls(hash_: int, tags: Sequence[str]) -> tuple[list[Call[Placeme
 class Sessions:
     """The sessions that pass through the directors now; LMTP deliveries are not among them.
 
-    ``by_director`` has those of each director that answered, ``failures`` why another one did not, and ``waiting``
-    which have not answered yet: as long as there is one of either, no session seen does not mean none there. The
-    times are ours, from before the first answer.
+    ``by_director`` has those of each director that answered, in the configured order, ``failures`` why another one did
+    not, and ``waiting`` which have not answered yet: as long as there is one of either, no session seen does not mean
+    none there. The times are ours, from before the first answer.
     """
 
     by_director: Mapping[str, tuple[ProxySession, ...]]
@@ -129,7 +129,8 @@ async def sessions(
         except DirectorTuiError as error:
             known = replace(known, failures={**known.failures, link.name: error})
         else:
-            known = replace(known, by_director={**known.by_director, link.name: answer})
+            answers = {**known.by_director, link.name: answer}
+            known = replace(known, by_director={one.name: answers[one.name] for one in links if one.name in answers})
         known = replace(known, waiting=tuple(name for name in known.waiting if name != link.name))
         if publish is not None:
             publish(known)

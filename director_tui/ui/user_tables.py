@@ -80,7 +80,7 @@ def session_rows(
             other = session.user if session.user.casefold() != clean(found.user).casefold() else ""
             wrong = misplaced(session, found.placements, found.backends)
             rows.append(SessionRow(session, number, label(director), other, wrong, names))
-    return sorted(rows, key=lambda row: (not row.wrong, ip_order(row.session.ip), row.director))
+    return sorted(rows, key=lambda row: (not row.wrong, ip_order(row.session.ip)))
 
 
 def _backend(ip: str, names: Mapping[str, str], meaning: str = PLAIN) -> list[Piece]:

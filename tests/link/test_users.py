@@ -258,15 +258,16 @@ async def test_what_is_known_is_published_before_the_slowest_has_answered() -> N
         return PROXY
 
     def answer(destination: str, words: tuple[str, ...]) -> object:
-        return frozen() if destination == "d2" else PROXY + row("jane", "10.1.0.1")
+        return frozen() if destination == "d1" else PROXY + row("jane", "10.1.0.1")
 
     published: list[Sessions] = []
     asking = asyncio.create_task(sessions(FakeSsh(answer).ring("d1", "d2"), (), published.append))  # type: ignore[arg-type] # an awaitable of bytes
     await until(lambda: len(published) == 1)
-    assert (published[0].waiting, list(published[0].by_director)) == (("d2",), ["d1"])
+    assert (published[0].waiting, list(published[0].by_director)) == (("d1",), ["d2"])
     thawed.set()
     assert await asking == published[1]
     assert published[1].waiting == ()
+    assert list(published[1].by_director) == ["d1", "d2"], "as configured, whoever was faster"
 
 
 def view(name: str, own: str | None, members: Sequence[str] = ("10.0.0.1", "10.0.0.2", "10.0.0.3")) -> DirectorView:
