@@ -183,6 +183,41 @@ def test_users_are_found_where_doveadm_finds_them(
     terminal.wait_for(f"{GONE} 0")
 
 
+def test_the_sessions_of_a_user_who_is_on_two_backends_at_once(
+    terminal: Terminal, dashboard: Dashboard, make_ring: MakeRing
+) -> None:
+    ring = make_ring()
+    first = ring.directors[0]
+    for user, director in (("Jane@Example.com", 0), ("jane@example.com", 0), ("jane@example.com", 1), ("joe", 1)):
+        ring.log_in(user, director)
+    old = tab(first, "status", "--", "jane@example.com")["status"]
+    new = next(ip for ip in IPS if ip != old)
+    dashboard.open(terminal, ring, 120, 36)
+    terminal.wait_for("LIVE", *IPS)
+    terminal.press("l", "JANE@example.com", "Enter")
+    terminal.wait_for(f"on {old}, where its hash leads")
+    terminal.press("Enter")
+    terminal.wait_for("3 sessions")
+    rows = [line.split() for line in terminal.lines() if " imap " in line]
+    assert [(row[-3], row[-1]) for row in rows] == [(old, "2"), (old, "1")]
+    assert not terminal.shows("joe")
+    # By force it is forgotten without being kicked; that is how a mailbox gets open in two places.
+    first.doveadm("director", "flush", "-F", old)
+    first.doveadm("director", "move", "jane@example.com", new)
+    terminal.wait_for(f"on {new}, though its hash leads to {old}")  # looked up again by itself
+    ring.log_in("jane@example.com", 2)
+    terminal.press("r")
+    terminal.wait_for("SESSIONS ON 2 BACKENDS AT ONCE", "4 sessions", "not current")
+    assert {line.split(" not current")[0].split()[-1] for line in terminal.lines() if "not current" in line} == {old}
+    ring.directors[2].stop()
+    terminal.press("r")
+    terminal.wait_for("3 sessions seen", "not known: the director's login processes can't be asked through")
+    terminal.press("q")
+    terminal.wait_for("8 backends")
+    terminal.press("q")
+    terminal.wait_for(f"{GONE} 0")
+
+
 def tab(director: RealDirector, *args: str) -> dict[str, str]:
     """The only row of a table."""
     header, row = director.doveadm("-f", "tab", "director", *args).stdout.decode().splitlines()
