@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from rich.highlighter import Highlighter
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -61,6 +62,10 @@ LOOK_AGAIN_S: Final = 5.0
 """How often a user is looked up again while it is shown, in seconds; seldomer where it costs many calls."""
 CALLS_PER_S: Final = 2.0
 """How many calls a second that may cost on average. One takes about 12 ms of the director's only process."""
+
+NAME_LEAST: Final = 16
+"""Cells of a user's name that are shown whatever else there is to say beside it."""
+GAP_WIDTH: Final = sum(cell_len(text) for text, _ in GAP)
 
 _MEANINGS: Final = {Grade.DANGER: DANGER, Grade.ATTENTION: ATTENTION, Grade.PLAIN: PLAIN, Grade.FINE: FINE}
 
@@ -339,12 +344,11 @@ class LookupScreen(LiveScreen):
         self._placements.set_stale(found is not None and self._age_s(found) > stale_after_s(self._beat_s))
 
     def _about_line(self) -> list[Part]:
-        said: list[Part] = [(format.shortened(clean(self._user), max(8, self.line_width - 36)), "$dt-accent bold")]
+        found, user = self._found, clean(self._user)
+        said: list[Part] = []
         if where := _blanks(self._user):
             said.append((f"looked up with a blank at its {where}", STYLES[ATTENTION]))
-        found = self._found
         if found is not None:
-            said.append((f"hash {found.hash}", STYLES[MUTED]))
             age_s = self._age_s(found)
             asked = f"asked {self._label(found.director)} {_ago(age_s)}"
             if age_s > stale_after_s(self._beat_s):
@@ -353,7 +357,15 @@ class LookupScreen(LiveScreen):
                 said.append((asked, STYLES[ATTENTION if age_s > self._beat_s + SLACK_S else MUTED]))
         elif self._failure is None:
             said.append(("looking it up", STYLES[MUTED]))
-        return [part for one in said for part in (*GAP, one)][len(GAP) :]
+        room = self.line_width - sum(cell_len(text) + GAP_WIDTH for text, _ in said)
+        if found is not None:
+            # Where there is no room for it beside a name that can be told from others, the hash gives way.
+            hash_ = f"hash {found.hash}"
+            if room - len(hash_) - GAP_WIDTH >= min(NAME_LEAST, cell_len(user)):
+                room -= len(hash_) + GAP_WIDTH
+                said.insert(0, (hash_, STYLES[MUTED]))
+        name = (format.shortened(user, max(8, room)), "$dt-accent bold")
+        return [part for one in (name, *said) for part in (*GAP, one)][len(GAP) :]
 
     def _draw_sessions(self) -> None:
         known = self._sessions
