@@ -26,6 +26,7 @@ CALLS: list[Call[Any]] = [
     doveadm.user_hash("it's me, *@example.com"),
     doveadm.placement(4711, ""),
     doveadm.placement(4711, "gold"),
+    doveadm.proxy_list(),
     doveadm.version(),
     doveadm.settings(),
 ]
