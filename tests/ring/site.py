@@ -1,0 +1,72 @@
+"""A whole real ring as an operator has one: three directors behind three sshds, keys, known hosts and a config.toml."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from tests.ring.processes import ended_with_us
+from tests.ring.real import BACKENDS, RealRing
+from tests.ring.sshd import Agent, Sshd, make_key, write_known_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Site:
+    """Between `with Site() as site:` and its end.
+
+    ``config`` is for director-tui, which finds its key in the agent of ``environment``; ``ssh_config`` is for
+    OpenSSH's client, where the directors are called d1, d2 and d3.
+    """
+
+    def __init__(self, directors: int = 3, backends: str = BACKENDS) -> None:
+        self.ring = RealRing(directors, backends)
+        self.sshds: list[Sshd] = []
+        self.folder = Path()
+        self.environment: Mapping[str, str] = {}
+        self._cleanup = contextlib.ExitStack()
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def ssh_config(self) -> Path:
+        return self.folder / "ssh_config"
+
+    @property
+    def client_key(self) -> Path:
+        return self.folder / "client_key"
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as cleanup:
+            self.folder = cleanup.enter_context(ended_with_us("site-"))
+            cleanup.enter_context(self.ring)
+            key = make_key(self.client_key)
+            self.sshds = [cleanup.enter_context(Sshd(each.name, client_key=key)) for each in self.ring.directors]
+            self.environment = cleanup.enter_context(Agent([key])).environment
+            write_known_hosts(self.folder / "known_hosts", self.sshds)
+            self.ssh_config.write_text("\n".join(sshd.ssh_config.read_text() for sshd in self.sshds))
+            self.config.write_text(self._config_text())
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._cleanup.close()
+
+    def _config_text(self) -> str:
+        directors = "".join(
+            f'    {{ssh = "{sshd.destination}", doveadm = "{director.doveadm_words}"}},\n'
+            for director, sshd in zip(self.ring.directors, self.sshds, strict=True)
+        )
+        return f"""\
+default_cluster = "real"
+
+[clusters.real]
+directors = [
+{directors}]
+known_hosts = "{self.folder / "known_hosts"}"
+environment = "test"
+"""
