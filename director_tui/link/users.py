@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.doveadm import Call
     from director_tui.director.model import Backend, Placement, ProxySession
-    from director_tui.link.monitor import DirectorView
+    from director_tui.link.monitor import DirectorView, Reading
     from director_tui.link.ring import DirectorLink, Ring
 
 ATTEMPTS: Final = 3
@@ -139,15 +139,12 @@ async def sessions(
     return known
 
 
-def unreached(views: Sequence[DirectorView]) -> int:
-    """How many members of the ring have no SSH destination here, as far as its directors have said who they are.
-
-    Whatever is asked of every configured director says nothing of those.
-    """
-    ours = [view for view in views if view.director not in foreign(tuple(views))]
-    members = {member for view in ours if view.ring is not None for member in view.ring.members}
-    silent = sum(view.identity is None for view in ours)
-    return max(0, len(members - {view.identity for view in ours}) - silent)
+def not_asked(reading: Reading, known: Sessions) -> int:
+    """How many members of the ring were never asked, at least: no SSH destination is configured for them."""
+    ring = reading.snapshot.ring if reading.snapshot is not None else None
+    asked = len(known.by_director) + len(known.failures) + len(known.waiting)
+    # Which ones they are is not known before each director has said who it is; how many there are in all is.
+    return max(len(reading.unread_members), len(ring.members) - asked if ring is not None else 0)
 
 
 def _each_once(links: Sequence[DirectorLink], views: Sequence[DirectorView]) -> list[DirectorLink]:

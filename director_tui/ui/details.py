@@ -12,7 +12,7 @@ from textual.widgets import Static
 from director_tui.director.hashring import heirs
 from director_tui.director.mail_servers import entries_with, lost_by_restart, parse_mail_servers
 from director_tui.link.history import SLOT_S, SPAN_S
-from director_tui.link.users import unreached
+from director_tui.link.users import not_asked
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.backends_table import backend_rows
@@ -136,7 +136,7 @@ class DetailsScreen(LiveScreen):
         if known.waiting:
             lines.append([Piece(f"still asking {', '.join(known.waiting)}", ATTENTION)])
         lines.extend([Piece(f"not counted: {failure}", ATTENTION)] for failure in known.failures.values())
-        if missing := unreached(present.reading.views):
+        if missing := not_asked(present.reading, known):
             unknown = f"not counted: {format.plural(missing, 'director')} without an SSH destination"
             lines.append([Piece(unknown, ATTENTION)])
         return _titled("sessions now", lines)

@@ -24,7 +24,7 @@ from director_tui.director.whereabouts import (
 )
 from director_tui.errors import DirectorTuiError, LinkError, RingUnreadable
 from director_tui.link.monitor import stale_after_s
-from director_tui.link.users import find_user, unreached
+from director_tui.link.users import find_user, not_asked
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.commands import bindings
@@ -403,7 +403,7 @@ class LookupScreen(LiveScreen):
         age_s = self._age_s(known)
         stale = age_s > stale_after_s(self._beat_s)
         age = f"○ STALE, {format.span(age_s)} old · r reads again" if stale else _ago(age_s)
-        missing = unreached(self.present.reading.views) if self.present is not None else 0
+        missing = not_asked(self.present.reading, known) if self.present is not None else 0
         number = sum(row.number for row in rows)
         count = format.plural(number, "session") if number else "no session"
         if known.failures or known.waiting or missing:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from director_tui.director.model import DirectorPeer, RingView
+from director_tui.director.model import DirectorPeer, RingView, Snapshot
 from director_tui.errors import (
     AuthenticationFailed,
     ConnectionLost,
@@ -16,9 +17,9 @@ from director_tui.errors import (
     MalformedOutput,
     RingUnreadable,
 )
-from director_tui.link.monitor import DirectorView
+from director_tui.link.monitor import DirectorView, LinkState, LinkStatus, Reading
 from director_tui.link.ssh import Reply
-from director_tui.link.users import ATTEMPTS, Sessions, find_user, sessions, unreached
+from director_tui.link.users import ATTEMPTS, Sessions, find_user, not_asked, sessions
 from tests.link.fakes import FakeSsh, status_output, until
 
 if TYPE_CHECKING:
@@ -284,16 +285,29 @@ async def test_a_director_of_another_ring_is_left_out_and_one_that_is_configured
     assert list(found.by_director) == ["d1", "d2"]
 
 
+THREE = view("d1", "10.0.0.1").ring
+
+
 @pytest.mark.parametrize(
-    ("views", "count"),
+    ("views", "ring", "asked", "count"),
     [
-        ([], 0),
-        ([view("d1", "10.0.0.1"), view("d2", "10.0.0.2"), view("d3", "10.0.0.3")], 0),
-        ([view("d1", "10.0.0.1"), view("d2", "10.0.0.2")], 1),
-        ([view("d1", "10.0.0.1"), view("d2", None)], 1),  # which of the two is d2 can't be told
-        ([view("d1", "10.0.0.1"), view("d2", None), view("d3", None)], 0),
-        ([view("d1", "10.0.0.1"), view("again", "10.0.0.1"), view("other", "10.9.0.1", ["10.9.0.1"])], 2),
+        ([], None, 1, 0),  # nothing is known of the ring yet
+        ([], THREE, 2, 1),  # which one it is nobody has said yet, but there are three
+        ([], THREE, 3, 0),
+        ([view("d1", "10.0.0.1"), view("d2", "10.0.0.2"), view("d3", "10.0.0.3")], THREE, 3, 0),
+        ([view("d1", "10.0.0.1"), view("d2", None)], THREE, 2, 1),
+        ([view("d1", "10.0.0.1"), view("d2", None), view("d3", None)], THREE, 3, 0),
+        ([view("d1", "10.0.0.1"), view("again", "10.0.0.1"), view("d2", "10.0.0.2")], THREE, 3, 1),
     ],
 )
-def test_members_that_nobody_here_can_ask(views: list[DirectorView], count: int) -> None:
-    assert unreached(views) == count
+def test_members_that_nobody_here_can_ask(
+    views: list[DirectorView], ring: RingView | None, asked: int, count: int
+) -> None:
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    link = LinkState(LinkStatus.LIVE, "d1")
+    reading = Reading(link, Snapshot((), ring, "d1", now, 0.0, 1.0), tuple(views))
+    for known in (
+        Sessions({f"d{number}": () for number in range(asked)}, {}, (), now, 0.0),
+        Sessions({}, {"d0": ConnectionLost("gone")}, tuple(f"d{number}" for number in range(1, asked)), now, 0.0),
+    ):
+        assert not_asked(reading, known) == count
