@@ -37,6 +37,8 @@ STEPS: Final = 60
 BACKENDS: Final = 10
 USERS: Final = 143_000
 SEED: Final = 7
+TURNS: Final = 25
+"""More turns of the event loop than an answer takes to be published."""
 PATIENCE_S: Final = 60.0
 """Only a hang takes so long."""
 
@@ -76,10 +78,11 @@ class Directors:
     """The practice ring without the network: connections whose commands it runs itself."""
 
     def __init__(self, ring: PracticeRing) -> None:
-        self._ring = ring
+        self.ring: Final = ring
+        self.calls = 0
 
     async def connect(self, destination: str) -> Director:
-        return Director(self._ring, int(destination.removeprefix("dir")) - 1)
+        return Director(self, int(destination.removeprefix("dir")) - 1)
 
     async def close(self) -> None:
         pass
@@ -91,12 +94,14 @@ class Director:
     lost = False
     abandoned = 0
 
-    def __init__(self, ring: PracticeRing, number: int) -> None:
-        self._ring = ring
+    def __init__(self, directors: Directors, number: int) -> None:
+        self._directors = directors
         self._number = number
 
     async def run(self, argv: Sequence[str], limit_s: float) -> Reply:
-        answer = self._ring.execute(self._number, [word for word in argv if word != "env" and "=" not in word])
+        self._directors.calls += 1
+        words = [word for word in argv if word != "env" and "=" not in word]
+        answer = self._directors.ring.execute(self._number, words)
         return Reply(answer.status, answer.stdout, answer.stderr)
 
     async def close(self) -> None:
@@ -109,7 +114,7 @@ class Stage:
 
     app: DirectorApp
     pilot: Pilot[None]
-    ring: PracticeRing
+    directors: Directors
     clock: Clock
 
     async def read(self) -> None:
@@ -118,7 +123,16 @@ class Stage:
         async with asyncio.timeout(PATIENCE_S):
             while not self._is_read():
                 await self.pilot.pause(0.005)
+        await self._quiet()
         await self.pilot.pause()
+
+    async def _quiet(self) -> None:
+        """Wait until every answer has been taken in: else one from before would be stamped when the clock has moved."""
+        calls = -1
+        while calls != self.directors.calls:
+            calls = self.directors.calls
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
 
     def _is_read(self) -> bool:
         screen = self.app.screen
@@ -133,11 +147,11 @@ class Stage:
         await self.read()
         for step in range(STEPS):
             self.clock.advance(STEP_S)
-            self.ring.advance(STEP_S)
+            self.directors.ring.advance(STEP_S)
             if step == STEPS - 26:
-                self.ring.set_vhosts("10.1.0.3", 0)
+                self.directors.ring.set_vhosts("10.1.0.3", 0)
             if step == STEPS - 7:
-                self.ring.set_state("10.1.0.5", State.DOWN)
+                self.directors.ring.set_state("10.1.0.5", State.DOWN)
             await self.read()
 
     async def until(self, text: str) -> None:
@@ -157,21 +171,22 @@ class Stage:
 @asynccontextmanager
 async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
     """The program on the practice ring, ten minutes after its start."""
-    ring, clock = PracticeRing(backends=BACKENDS, users=USERS, seed=SEED, start=START), Clock()
+    directors = Directors(PracticeRing(backends=BACKENDS, users=USERS, seed=SEED, start=START))
+    clock = Clock()
     cluster = ClusterConfig(
         "mail-eu",
-        tuple(DirectorConfig(f"dir{number}") for number in range(1, len(ring.directors) + 1)),
+        tuple(DirectorConfig(f"dir{number}") for number in range(1, len(directors.ring.directors) + 1)),
         interval_s=3600.0,  # readings are taken when it is time in the story
         environment="production",
         names=backend_names(BACKENDS),
     )
 
     async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
-        return Ring(cluster, cast("Any", Directors(ring)))
+        return Ring(cluster, cast("Any", directors))
 
     app = DirectorApp(cluster, open_ring, theme=DEFAULT, times=Times(clock.mono_s, clock.utc))
     async with app.run_test(size=size) as pilot:
-        shown = Stage(app, pilot, ring, clock)
+        shown = Stage(app, pilot, directors, clock)
         await shown.pass_ten_minutes()
         yield shown
 
@@ -185,9 +200,15 @@ async def _details(shown: Stage) -> None:
     await shown.until("through 3 directors")
 
 
+async def _ring(shown: Stage) -> None:
+    await shown.press("g")
+    await shown.until("The ring is whole")
+    await shown.read()
+
+
 async def _find_user(shown: Stage) -> None:
     """Somebody who reads mail on the backend that is drained."""
-    listed = shown.ring.execute(0, ("doveadm", "-f", "tab", "proxy", "list")).stdout.decode().splitlines()
+    listed = shown.directors.ring.execute(0, ("doveadm", "-f", "tab", "proxy", "list")).stdout.decode().splitlines()
     user = next(line.split("\t")[0] for line in listed if "\t10.1.0.3\t" in line)
     await shown.press("q", "l", *user, "enter")
     await shown.until("which is draining")
@@ -208,6 +229,7 @@ STORIES: Final[dict[tuple[int, int], dict[str, Play]]] = {
         "dashboard": _dashboard,
         **{f"theme-{name}": _in_theme(name) for name in BUILT_IN if name != DEFAULT},
         "details": _details,
+        "ring": _ring,
         "find-user": _find_user,
     },
     SMALL: {"dashboard-80x24": _dashboard},
