@@ -101,9 +101,16 @@ class Reading:
 
     @property
     def rings(self) -> dict[str, RingView]:
-        """What each director of this ring said about it when they were last asked, side by side."""
+        """What each director of this ring said about it when they were last asked, side by side.
+
+        While it can't be told which ring is ours, these are those of the first director that says anything.
+        """
         others = foreign(self.views)
-        return {one.director: one.ring for one in self.views if one.ring is not None and one.director not in others}
+        said = {one.director: one.ring for one in self.views if one.ring is not None and one.director not in others}
+        if apart := undecided(self.views):
+            members = said[apart[0]].members
+            said = {name: view for name, view in said.items() if view.identity in members}
+        return said
 
     @property
     def taking_part(self) -> frozenset[tuple[str, int]]:

@@ -13,11 +13,11 @@ from textual.content import Content
 
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import Condition
-from director_tui.link.monitor import LinkStatus, foreign, stale_after_s, undecided
+from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.format import ATTENTION, DANGER, FINE, NAME_WIDTH, STYLES, TAG_WIDTH, Piece, shortened
-from director_tui.ui.ring_words import split_words
+from director_tui.ui.ring_words import split_words, undecided_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,10 +121,8 @@ def warnings(reading: Reading) -> list[str]:
     if reading.split:
         found.append(f"SPLIT RING: {split_words(reading, naming(reading))}")
     found.extend(f"{shortened(name, 40)} BELONGS TO ANOTHER RING and is left out" for name in foreign(reading.views))
-    if apart := undecided(reading.views):
-        name = naming(reading)
-        one, other, silent = map(name, (*apart, reading.views[0].director))
-        found.append(f"WHICH RING IS OURS? {one} and {other} are of different rings, {silent} says nothing")
+    if words := undecided_words(reading, naming(reading)):
+        found.append(words)
     return found
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Name = Callable[[str], str]
     """What a director is called here, by its destination."""
-    Names = Mapping[tuple[str, int] | None, str]
-    """The destination that leads to a member of the ring."""
 
 LATELY_S: Final = 3600
 INDENT: Final = Piece("  ")
@@ -50,25 +48,33 @@ class RingRow:
 def ring_rows(reading: Reading, disagreeing: Iterable[Disagreement], name: Name, now: datetime) -> list[RingRow]:
     """First what they disagree about, then every director with its own view, in the configured order."""
     rows = [_disagreement(one, name) for one in disagreeing]
-    rings, others = reading.rings, foreign(reading.views)
-    again = twins(rings)
-    by_member = {view.identity: view.director for view in reversed(reading.views) if view.director in rings}
+    again = twins(reading.rings)
+    unusable = _unusable(reading)
+    refusals = {director: f"{name(director)} {why}" for director, why in unusable.items()}
+    by_member = {view.identity: view.director for view in reversed(reading.views) if view.identity is not None}
     for view in reading.views:
-        called, head = name(view.director), _head(view.director, reading, name)
-        if view.director in others:
-            what = "belongs to another ring: left out"
-            rows.append(_sentence(view.director, head, what, DANGER, refusal=f"{called} belongs to another ring"))
-        elif view.ring is None:
-            why = str(view.failure).removeprefix(f"{view.director}: ")
-            detail = (str(view.failure), view.failure.remedy if view.failure is not None else "")
-            refusal = f"{called} can't be read: {why}"
-            rows.append(_sentence(view.director, head, f"can't be read: {why}", ATTENTION, refusal, detail))
+        head = _head(view.director, reading, name)
+        if view.ring is None or view.director in unusable:
+            why, refusal = unusable[view.director], refusals[view.director]
+            detail = (str(view.failure), view.failure.remedy) if view.failure is not None else ()
+            meaning = ATTENTION if view.ring is None else DANGER
+            rows.append(_sentence(view.director, head, why, meaning, refusal, detail))
         elif view.director in again:
             what = f"the same director as {name(again[view.director])}; it counts once"
             rows.append(_sentence(view.director, head, what, MUTED))
         else:
-            rows.extend(_view(view, view.ring, head, by_member, name, now))
+            rows.extend(_view(view, view.ring, head, by_member, refusals, name, now))
     return rows
+
+
+def _unusable(reading: Reading) -> dict[str, str]:
+    """The directors that can't be the one that is read, with the reason."""
+    reasons = {
+        view.director: f"can't be read: {str(view.failure).removeprefix(f'{view.director}: ')}"
+        for view in reading.views
+        if view.ring is None
+    }
+    return reasons | dict.fromkeys(foreign(reading.views), "belongs to another ring: left out")
 
 
 def _head(director: str, reading: Reading, name: Name) -> tuple[Piece, ...]:
@@ -91,7 +97,13 @@ def _disagreement(one: Disagreement, name: Name) -> RingRow:
 
 
 def _view(
-    view: DirectorView, ring: RingView, head: tuple[Piece, ...], names: Names, name: Name, now: datetime
+    view: DirectorView,
+    ring: RingView,
+    head: tuple[Piece, ...],
+    by_member: Mapping[tuple[str, int], str],
+    refusals: Mapping[str, str],
+    name: Name,
+    now: datetime,
 ) -> Iterator[RingRow]:
     """The director's own row first, then those of all others as it prints them."""
     called, own = name(view.director), ring.self_peer
@@ -109,9 +121,9 @@ def _view(
         # In a ring of two each is the other's neighbour on both sides, in a row for each connection.
         keys[key] = keys.get(key, 0) + 1
         key += f" ({keys[key]})" if keys[key] > 1 else ""
-        director = names.get((peer.ip, peer.port), "")
+        director = by_member.get((peer.ip, peer.port), "")
         cells = {**_cells(peer, ring, now), "director": (INDENT, Piece(name(director) if director else "–", MUTED))}
-        refusal = "" if director else f"no destination here is known to lead to {address}"
+        refusal = refusals.get(director, "") if director else f"no destination here is known to lead to {address}"
         yield RingRow(key, cells, director, refusal, _about(peer, called, now))
     for number, status in enumerate(ring.unidentified, start=1):
         cells = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from director_tui.director.agreement import disagreements, twins, unread
-from director_tui.link.monitor import foreign
+from director_tui.director.agreement import disagreements, twins
+from director_tui.link.monitor import foreign, undecided
 from director_tui.ui import format
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ def split_words(reading: Reading, name: Callable[[str], str]) -> str:
     if alone and len(groups) - len(alone) < 2:
         return f"{format.listed(map(name, alone))} {'sees only itself' if len(alone) == 1 else 'see only themselves'}"
     return f"{len(groups)} rings, {' | '.join(format.listed(map(name, group)) for group in groups)}"
+
+
+def undecided_words(reading: Reading, name: Callable[[str], str]) -> str:
+    """Whose rings can't both be ours, while it can't be told which one is; empty if it can."""
+    if not (apart := undecided(reading.views)):
+        return ""
+    one, other, silent = map(name, (*apart, reading.views[0].director))
+    return f"WHICH RING IS OURS? {one} and {other} are of different rings, {silent} says nothing"
 
 
 def disagreements_of(reading: Reading) -> tuple[Disagreement, ...]:
@@ -55,9 +63,8 @@ def verdict(reading: Reading, disagreeing: Sequence[Disagreement], name: Callabl
     rings = reading.rings
     for again, first in twins(rings).items():
         lines.append((f"{name(again)} is the same director as {name(first)}; it counts once", "$dt-muted"))
-    # A director that can't be read may be the one that is missing.
-    if len(unread(rings)) > sum(view.ring is None for view in reading.views):
-        missing = format.listed(format.address(*member) for member in unread(rings))
+    if reading.unread_members:
+        missing = format.listed(format.address(*member) for member in sorted(reading.unread_members))
         lines.append((f"without a destination here, so not read: {missing}", "$dt-attention"))
     return lines
 
@@ -65,6 +72,8 @@ def verdict(reading: Reading, disagreeing: Sequence[Disagreement], name: Callabl
 def _troubles(reading: Reading, disagreeing: Sequence[Disagreement], name: Callable[[str], str]) -> list[Part]:
     rings = reading.rings
     lines: list[Part] = []
+    if words := undecided_words(reading, name):
+        lines.append((words, "$dt-danger bold"))
     if reading.split:
         lines.append((f"SPLIT: {split_words(reading, name)}", "$dt-danger bold"))
         lines.append(("Change nothing before that is mended: look at the network between them.", "$dt-text"))

@@ -162,6 +162,31 @@ async def test_directors_that_can_not_be_read_have_their_reason_and_remedy() -> 
         assert "dir1 ● in use" in screen
 
 
+async def test_a_director_that_could_be_read_before_keeps_its_name_but_can_not_be_chosen() -> None:
+    ring = FakeRing()
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.press("g")
+        await screen.until("The ring is whole")
+        ring.refuse = {DIRECTORS[2]: Unreachable("ops@dir3.example.com: gone", "")}
+        for connection in ring.connections:
+            connection.lost = connection.destination == DIRECTORS[2]
+        await screen.until("2 of 3 directors read", "can't be read: gone")
+        await screen.press("j", "j")
+        assert rows(screen)[2].startswith("  dir3 ")
+        await screen.press("enter")
+        await screen.until("dir3 can't be read: gone")
+
+
+async def test_while_it_can_not_be_told_which_ring_is_ours_no_split_is_made_up() -> None:
+    ring = FakeRing(refuse={DIRECTORS[0]: Unreachable("ops@dir1.example.com: gone", "")})
+    ring.ring_rows = {DIRECTORS[2]: b"10.9.0.1\t9090\tself\tnever\tring synced\t2\t-\t-\t-\t-\t-\t-\n"}
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.press("g")
+        await screen.until("WHICH RING IS OURS? dir2 and dir3 are of different rings, dir1 says nothing")
+        assert "SPLIT" not in screen
+        assert "10.9.0.1:9090" in screen
+
+
 async def test_where_no_director_can_be_read_the_reasons_are_all_there_is() -> None:
     ring = FakeRing()
     async with dashboard(ring, (80, 24)) as screen:
