@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     LookAt = Callable[[ClusterConfig, Callable[[Present], None]], Watch]
     """Begins to read a cluster without asking anybody; the second argument is called with each reading."""
 
-THE_ONLY_ONE: Final = "This is the only cluster. Each further one is a table [clusters.NAME] in config.toml."
+THE_ONLY_ONE: Final = "The only cluster. Each further one is a table [clusters.NAME] in config.toml."
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ def _troubles(reading: Reading, disagreeing: Sequence[Disagreement], name: Calla
         if len(disagreeing) > NAMED:
             ips.append(f"{len(disagreeing) - NAMED} more")
         lines.append((f"The directors DISAGREE about {format.listed(ips)}", "$dt-danger bold"))
-        lines.append(("A change on its way round the ring does this for a moment; it must not stay.", "$dt-text"))
+        if not reading.split:
+            lines.append(("A change on its way round the ring does this for a moment; it must not stay.", "$dt-text"))
     if reading.split or unsynced:
         return lines
     members = {member for view in rings.values() for member in view.members}

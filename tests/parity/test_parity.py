@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,11 @@ import pytest
 
 from director_tui.demo.doveadm import Answer
 from director_tui.director import doveadm
+from director_tui.director.agreement import disagreements, parts
 from director_tui.director.doveadm import Tool
 from director_tui.director.hashring import rings_by_tag, user_hash
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
-from director_tui.director.model import State
+from director_tui.director.model import RingView, State
 from director_tui.text import clean
 
 from .conftest import Practice
@@ -434,6 +436,17 @@ def test_a_ring_that_splits_has_two_truths_until_it_is_one_again(splitting_ring:
     def status(director: int) -> dict[str, tuple[int, State]]:
         return {each.ip: (each.vhosts, each.state) for each in ring.ask(doveadm.status(), director)}
 
+    def found_parts() -> tuple[tuple[str, ...], ...]:
+        # Where the links of a real ring can be cut, each director has ports of its own for the others.
+        views = [ring.ask(doveadm.ring_status(), director).peers for director in range(3)]
+        return parts(
+            {
+                f"d{number}": RingView(tuple(replace(each, port=9090) for each in peers))
+                for number, peers in enumerate(views, start=1)
+            }
+        )
+
+    assert found_parts() == (("d1", "d2", "d3"),)
     ring.cut_off(2)
     ring.wait(lambda: peers(2)[2][3].startswith("ring syncing - last sync "))
     assert [each[:3] for each in peers(2)] == [(1, "", False), (2, "", False), (3, "self", False)]
@@ -451,8 +464,10 @@ def test_a_ring_that_splits_has_two_truths_until_it_is_one_again(splitting_ring:
         (3, "", True, ""),
     ]
     assert not ring.ask(doveadm.ring_status(), 2).alone
+    assert found_parts() == (("d1", "d2"),)
     ring.wait(lambda: ring.ask(doveadm.ring_status(), 2).alone)
     assert peers(2) == [(1, "", True, ""), (2, "", True, ""), (3, "self", False, "ring synced")]
+    assert found_parts() == (("d1", "d2"), ("d3",))
 
     before = status(0)
     ring.set_vhosts(ips[0], 10, 0)
@@ -460,6 +475,8 @@ def test_a_ring_that_splits_has_two_truths_until_it_is_one_again(splitting_ring:
     ring.set_state(ips[2], State.DOWN, 2)
     assert status(0) == status(1) == before | {ips[0]: (10, State.UP)}
     assert status(2) == before | {ips[1]: (0, State.UP), ips[2]: (100, State.DOWN)}
+    tables = {f"d{director + 1}": ring.ask(doveadm.status(), director) for director in range(3)}
+    assert [(one.ip, one.differing_from("d1")) for one in disagreements(tables)] == [(ip, ("d3",)) for ip in ips[:3]]
     ring.log_in("jane@example.com", 2)
     assert [sum(each.users for each in ring.ask(doveadm.status(), director)) for director in range(3)] == [0, 0, 1]
     assert [len(ring.ask(doveadm.proxy_list(), director)) for director in range(3)] == [0, 0, 1]
@@ -468,6 +485,7 @@ def test_a_ring_that_splits_has_two_truths_until_it_is_one_again(splitting_ring:
     ring.set_state(ips[2], State.UP, 2)
     ring.mend()
     ring.wait(lambda: all(ring.ask(doveadm.ring_status(), director).healthy for director in range(3)), 60)
+    assert found_parts() == (("d1", "d2", "d3"),)
     assert status(0) == status(1) == status(2)
     assert status(0)[ips[0]] in {(10, State.UP), (100, State.UP)}
     assert status(0)[ips[1]] == (0, State.UP)

@@ -199,7 +199,9 @@ async def test_a_cluster_that_can_not_even_be_opened_is_a_line_of_the_list() -> 
 async def test_the_only_cluster_is_shown_with_a_word_about_more() -> None:
     async with dashboard(size=(80, 24)) as screen:
         await screen.press("c")
-        await screen.until("This is the only cluster", "config.toml", "3/3 synced")
+        await screen.until(
+            "The only cluster. Each further one is a table [clusters.NAME] in config.toml.", "3/3 synced"
+        )
         assert row(screen, "mail-eu").startswith("mail-eu ● shown")
         await screen.press("enter")
         await screen.until("28,764")
