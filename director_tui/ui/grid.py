@@ -56,6 +56,15 @@ class Column(Generic[RowT]):
     descending: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[RowT]):
+    """A line as it was drawn last, and what it was drawn from."""
+
+    row: RowT
+    look: list[tuple[Column[RowT], int, list[Piece]]]
+    strip: Strip
+
+
 class Grid(ScrollView, Generic[RowT], can_focus=True):
     """A table of rows that come and go.
 
@@ -120,7 +129,10 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._gap = GAP
         self._widest: dict[str, int] = {}
         self._laid_out_for = 0
-        self._strips: dict[tuple[str, bool], Strip] = {}
+        self._head: Strip | None = None
+        self._strips: dict[tuple[str, bool], _Kept[RowT]] = {}
+        self._drawn: dict[int, Strip] = {}
+        self._styles: dict[tuple[str, ...], Style] = {}
 
     # What is in it
 
@@ -262,7 +274,8 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._keep_cursor()
         self._keep_marks()
         self._lay_out()
-        self._redraw()
+        self._head = None
+        self._redraw_what_differs()
 
     def _keep_cursor(self) -> None:
         if self._cursor is not None and self._cursor not in self._places:
@@ -329,14 +342,28 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._redraw()
         self._scroll_to_cursor()
 
-    def _redraw(self) -> None:
+    def _forget_strips(self) -> None:
+        self._head = None
         self._strips.clear()
+
+    def _redraw(self) -> None:
+        self._forget_strips()
         self.refresh()
+
+    def _redraw_what_differs(self) -> None:
+        """Draw those lines that look different now. A reading without news draws nothing, one with few draws few."""
+        width, height, top = self._line_width, self.size.height, self.scroll_offset.y
+        for y in range(height):
+            if self._line(y, top) != self._drawn.get(y):
+                self.refresh(Region(0, y, width, 1))
+        visible = {self._key(row) for row in self._shown[top : top + height]}
+        self._strips = {which: kept for which, kept in self._strips.items() if which[0] in visible}
 
     def notify_style_update(self) -> None:
         """Textual calls this when the theme has changed."""
         super().notify_style_update()
-        self._strips.clear()
+        self._forget_strips()
+        self._styles.clear()
 
     def _lay_out(self) -> None:
         # One line more than rows, for the header that stays in place.
@@ -346,6 +373,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
     def _lay_out_columns(self) -> None:
         """Choose columns and widths for the room there is."""
         self._laid_out_for = self._line_width
+        before = self._laid_out, self._gap
         room = max(0, self._line_width - GUTTER)
         wanted = {column.id: self._natural_width(column) for column in self._columns}
         chosen = [column for column in self._columns if wanted[column.id] > 0]
@@ -369,6 +397,8 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             wanted[column.id] += extra
             spare -= extra
         self._laid_out = tuple((column, wanted[column.id]) for column in chosen)
+        if before != (self._laid_out, self._gap):
+            self._forget_strips()
 
     def _natural_width(self, column: Column[RowT]) -> int:
         width = self._width(column, column.width)
@@ -381,25 +411,47 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
 
     # Drawing
 
-    def render_line(self, y: int) -> Strip:
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Textual's own way works borders, padding and opacity into every line anew; a grid has none of them.
+
+        Lines have the width of the whole widget, what the scrollbar hides included.
+        """
         if self._laid_out_for != self._line_width:
             # The scrollbar came or went, which Textual tells nobody.
             self._lay_out_columns()
-            self._strips.clear()
-        if y == 0:
-            return self._header() if self._all else Strip.blank(self._line_width, self.rich_style)
-        place = self.scroll_offset.y + y - 1
-        if place >= len(self._shown):
-            return Strip.blank(self._line_width, self.rich_style)
-        key = self._key(self._shown[place])
+            self._forget_strips()
+        filters, (_, background), top = self.get_line_filters(), self.background_colors, self.scroll_offset.y
+        strips = []
+        for y in crop.line_range:
+            strip = self._drawn[y] = self._line(y, top)
+            for each in filters:
+                strip = strip.apply_filter(each, background)
+            strips.append(strip.crop(crop.x, crop.right))
+        return strips
+
+    def _line(self, y: int, top: int) -> Strip:
+        """One line of the widget, the header first, where ``top`` is how far the rows are scrolled."""
+        place = top + y - 1
+        if y == 0 and self._all:
+            self._head = self._head or self._header()
+            return self._head
+        if y == 0 or place >= len(self._shown):
+            return Strip.blank(self.size.width, self._style(()))
+        row = self._shown[place]
+        key = self._key(row)
         at_cursor = key == self._cursor
-        strip = self._strips.get((key, at_cursor))
-        if strip is None:
-            strip = self._strips[key, at_cursor] = self._row(self._shown[place], key, at_cursor=at_cursor)
+        kept = self._strips.get((key, at_cursor))
+        if kept is not None and kept.row is row:
+            return kept.strip
+        look = self._look(row)
+        # The same strip as before where it looks the same: Textual, too, keeps what it made of it.
+        same = kept is not None and kept.look == look
+        strip = kept.strip if kept is not None and same else self._row(look, key, at_cursor=at_cursor)
+        self._strips[key, at_cursor] = _Kept(row, look, strip)
         return strip
 
     def _header(self) -> Strip:
-        style = self.rich_style + self.get_component_rich_style("grid--header", partial=True)
+        style = self._style((), "header")
         segments: list[Segment] = []
         at, begin = 0, GUTTER
         for column, room in self._laid_out:
@@ -413,43 +465,50 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             segments.extend([Segment(" " * (start - at), style), Segment(title, style)])
             at = start + len(title)
             begin += room + self._gap
-        return Strip(segments, at).adjust_cell_length(self._line_width, style)
+        return Strip(segments, at).adjust_cell_length(self.size.width, style)
 
-    def _row(self, row: RowT, key: str, *, at_cursor: bool) -> Strip:
-        base = self.rich_style
-        if key in self._marks:
-            base += self.get_component_rich_style("grid--marked", partial=True)
-        if at_cursor:
-            base += self.get_component_rich_style("grid--cursor", partial=True)
-        accent = self._over(base, "accent")
+    def _row(self, look: Sequence[tuple[Column[RowT], int, Sequence[Piece]]], key: str, *, at_cursor: bool) -> Strip:
+        ground = (*(("marked",) if key in self._marks else ()), *(("cursor",) if at_cursor else ()))
+        base, accent = self._style(ground), self._style(ground, "accent")
         segments = [Segment(f"{'▸' if at_cursor else ' '}{'◆' if key in self._marks else ' '} ", accent)]
-        wide, left = self._wide(row), self._line_width - GUTTER
-        for column, cell_width in self._laid_out:
-            width = max(0, left) if column.id == wide else cell_width
-            left -= width + self._gap
+        for column, width, pieces in look:
             used = 0
             cells: list[Segment] = []
-            for piece in column.cell(row, width):
+            for piece in pieces:
                 text = piece.text if piece.text.isprintable() else clean(piece.text)
                 length = cell_len(text)
                 if used + length > width:
                     text = set_cell_size(text, width - used - 1) + "…" if width - used > 0 else ""
                     length = width - used
-                cells.append(Segment(text, self._meaning(base, piece.meaning)))
+                cells.append(Segment(text, self._style(ground, "stale" if self._stale else piece.meaning)))
                 used += length
             padding = Segment(" " * (width - used), base)
             segments.extend([padding, *cells] if column.right else [*cells, padding])
             segments.append(Segment(" " * self._gap, base))
+        return Strip(segments).adjust_cell_length(self.size.width, base)
+
+    def _look(self, row: RowT) -> list[tuple[Column[RowT], int, list[Piece]]]:
+        """All that can be seen of a row, but for cursor and marks: its columns, their widths and what they say."""
+        wide, left = self._wide(row), self._line_width - GUTTER
+        look = []
+        for column, cell_width in self._laid_out:
+            width = max(0, left) if column.id == wide else cell_width
+            left -= width + self._gap
+            look.append((column, width, list(column.cell(row, width))))
             if column.id == wide:
                 break
-        return Strip(segments).adjust_cell_length(self._line_width, base)
+        return look
 
-    def _meaning(self, base: Style, meaning: str) -> Style:
-        if self._stale:
-            return self._over(base, "stale")
-        return self._over(base, meaning) if meaning else base
-
-    def _over(self, base: Style, name: str) -> Style:
-        style = self.get_component_rich_style(f"grid--{name}", partial=True)
-        # In reverse, the colour of a text is a ground: the row would be striped.
-        return base + (Style(bold=style.bold) if base.reverse else style)
+    def _style(self, ground: tuple[str, ...], meaning: str = "") -> Style:
+        """The component classes laid over each other. Kept, because Textual works each out anew every time."""
+        style = self._styles.get((*ground, meaning))
+        if style is None:
+            style = self.rich_style
+            for part in ground:
+                style += self.get_component_rich_style(f"grid--{part}", partial=True)
+            if meaning:
+                over = self.get_component_rich_style(f"grid--{meaning}", partial=True)
+                # In reverse, the colour of a text is a ground: the row would be striped.
+                style += Style(bold=over.bold) if style.reverse else over
+            self._styles[(*ground, meaning)] = style
+        return style
