@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import unicodedata
+from functools import lru_cache
 
 
 def clean(text: bytes | str) -> str:
@@ -43,10 +44,12 @@ def _stand_in(character: str) -> str:
     return f"\\x{escaped:02x}" if 0x80 <= escaped <= 0xFF else "\N{REPLACEMENT CHARACTER}"
 
 
+@lru_cache(maxsize=4096)
 def canonical_ip(text: str) -> str:
     """An IP address in the one form that doveadm prints, which is inet_ntop's.
 
-    Raises ValueError if it is not a literal address; one with a zone (``fe80::1%eth0``) is none to Dovecot.
+    Kept, because every reading has the same ones in it. Raises ValueError if it is not a literal address; one with a
+    zone (``fe80::1%eth0``) is none to Dovecot.
     """
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv4Address):
