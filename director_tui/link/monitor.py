@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 RING_BEAT_S: Final = 10.0
 """How often the state of the ring is read, and every director asked for its own view, in seconds."""
 
+CALM_BEAT_S: Final = 30.0
+"""How often every director is asked while all is well. What changes in the ring, the director in use tells sooner."""
+
 WATCHED_BEAT_S: Final = 3.0
-"""The same while somebody looks at what each director says."""
+"""How often while somebody looks at what each director says."""
 
 MIN_STALE_S: Final = 10.0
 
@@ -182,7 +185,7 @@ class Monitor:
         self._poll_now = asyncio.Event()
         self._ask_now = asyncio.Event()
         self._ring_viewed_s = float("-inf")
-        self._ring_beat_s = RING_BEAT_S
+        self._ring_watched = False
         self._chosen = ""
         self._home = _Home()
         self._comparison = Comparison()
@@ -207,7 +210,7 @@ class Monitor:
 
     def watch_ring(self, watched: bool) -> None:
         """Ask every director more often while somebody looks at what they say, and once at once."""
-        self._ring_beat_s = max(WATCHED_BEAT_S, self._interval_s) if watched else RING_BEAT_S
+        self._ring_watched = watched
         if watched:
             self._ask_now.set()
 
@@ -218,8 +221,7 @@ class Monitor:
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(lambda: self._interval_s, self._poll_now, self._poll), name="poll")
-            every_director = self._every(lambda: self._ring_beat_s, self._ask_now, self._ask_every_director)
-            tasks.create_task(every_director, name="ring")
+            tasks.create_task(self._every(self._beat_s, self._ask_now, self._ask_every_director), name="ring")
 
     async def _every(
         self, interval_s: Callable[[], float], now: asyncio.Event, read: Callable[[], Awaitable[None]]
@@ -232,6 +234,20 @@ class Monitor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, interval_s() - (loop.time() - began_s))):
                     await now.wait()
+
+    def _beat_s(self) -> float:
+        """How long until every director is asked again."""
+        if self._ring_watched:
+            return max(WATCHED_BEAT_S, self._interval_s)
+        well = self._reading.link.status is LinkStatus.LIVE and all(
+            view.failure is None and view.ring is not None and view.ring.healthy for view in self._reading.views
+        )
+        return CALM_BEAT_S if well and not self._settings_missing else RING_BEAT_S
+
+    @property
+    def _settings_missing(self) -> bool:
+        """Whether the settings are still to be read, and may be."""
+        return self._settings_wanted and not self._settings_refused
 
     def _put(self, reading: Reading) -> None:
         self._reading = reading
@@ -269,7 +285,7 @@ class Monitor:
         changes = (*self._link_changes(answer.director, now), *self._comparison.changes(snapshot, self._views, now))
         link = self._live(answer.director, now_s)
         self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))
-        if before is None or switched:
+        if was_away or switched:
             self._ask_now.set()
         if not switched and self._ring_view_is_old(now_s, back=was_away):
             self._show_ring(await self._ring_view_of(answer.director))
@@ -295,7 +311,8 @@ class Monitor:
         snapshot = self._reading.snapshot
         if view is None or snapshot is None:
             return
-        if snapshot.ring is not None and view.connected != snapshot.ring.connected:
+        before = snapshot.ring
+        if before is not None and (view.connected, view.healthy) != (before.connected, before.healthy):
             self._ask_now.set()
         fresh = replace(snapshot, ring=view, ring_taken_mono_s=self._ring_viewed_s)
         if view == snapshot.ring:
@@ -320,7 +337,7 @@ class Monitor:
         self._ring.leave_out(foreign(views))
         asking = self._ask_now.is_set()
         self._put(replace(self._reading, views=views, views_mono_s=asked_s, asking=asking, changes=()))
-        if self._settings_wanted and not self._settings_refused:
+        if self._settings_missing:
             await self._read_settings()
 
     async def _read_settings(self) -> None:

@@ -689,6 +689,23 @@ async def test_a_director_that_says_nothing_is_shown_with_its_reason(ssh: FakeSs
     assert foreign(reading.views) == ()
 
 
+async def test_while_all_is_well_only_the_director_in_use_is_asked_often(
+    ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(destination: str) -> int:
+        return directors.asked[destination, "director ring status"]
+
+    monkeypatch.setattr(monitor_module, "CALM_BEAT_S", PATIENCE_S)
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        calm = directors.asked.copy()
+        await watch.until(lambda _: asked("d1") > calm["d1", "director ring status"] + 9)
+        assert asked("d2") <= calm["d2", "director ring status"] + 1
+        # What the director in use says of the ring is reason to ask them all, and again for as long as it lasts.
+        directors.gone.add("d3")
+        await watch.until(lambda _: asked("d2") > calm["d2", "director ring status"] + 9)
+
+
 def test_data_is_stale_after_three_intervals_but_not_before_ten_seconds() -> None:
     assert [stale_after_s(interval_s) for interval_s in (0.2, 2.0, 5.0)] == [10.0, 10.0, 15.0]
 
