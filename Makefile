@@ -11,7 +11,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
 
-.PHONY: help demo test check screenshots lock clean
+.PHONY: help demo test check bench screenshots lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -31,6 +31,10 @@ check: $(VENV)/.dev-ready ## lint, types and who may import whom
 screenshots: $(VENV)/.dev-ready ## remake the pictures of the README; look at them before you commit them
 	$(BIN)/python -m screenshots
 
+bench: $(VENV)/.dev-ready ## the budgets, each beside its peer in the same run; five minutes, or ARGS='P4 P5' for some
+	@sh tests/ring/install-debian-packages
+	$(BIN)/python -m bench $(ARGS)
+
 lock: ## remake requirements/*.txt; UPGRADE=--upgrade moves to the newest versions
 	@$(call need-python)
 	$(PYTHON) -m venv --clear .lock-venv
@@ -41,7 +45,7 @@ lock: ## remake requirements/*.txt; UPGRADE=--upgrade moves to the newest versio
 
 clean: ## remove the virtual environment, caches and build results
 	rm -rf $(VENV) .lock-venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis snapshot_report.html
-	find director_tui tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find director_tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment is remade whole when its lock changes, so that nothing from an older commit stays in it.
 # The dev lock contains the runtime lock (it is compiled under its constraints), so dev-ready is runtime-ready as well.

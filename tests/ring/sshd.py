@@ -69,6 +69,11 @@ class Sshd:
         return f"{self.user}@{self.host}:{self.port}"
 
     @property
+    def listener_pid(self) -> int | None:
+        """The process that listens, and begins every session; None while it is stopped."""
+        return None if self._listener is None else self._listener.pid
+
+    @property
     def host_key(self) -> Path:
         """The private host key; host_key.pub beside it."""
         return self._folder / "host_key"
