@@ -7,6 +7,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Tests mostly wait for the real ring and for screens; more of them at a time than this would disturb each other.
+WORKERS ?= 3
 # Not a shell's settings and not a colleague's: the lock files alone decide what is installed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
@@ -21,7 +23,7 @@ demo: $(VENV)/.runtime-ready ## the dashboard on the practice ring; ARGS='--user
 
 test: $(VENV)/.dev-ready ## every test, on a real Dovecot ring too (installs Debian's dovecot and sshd where it may); ARGS= goes to pytest
 	@sh tests/ring/install-debian-packages
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: $(VENV)/.dev-ready ## lint, types and who may import whom
 	$(BIN)/ruff check

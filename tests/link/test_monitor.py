@@ -633,7 +633,10 @@ async def test_a_ring_that_grows_takes_its_new_director_in(ssh: FakeSsh, directo
         await watch.until(lambda reading: reading.views and foreign(reading.views) == ())
 
 
-async def test_members_that_no_configured_director_is_are_known(ssh: FakeSsh, directors: FakeDirectors) -> None:
+async def test_members_that_no_configured_director_is_are_known(
+    ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "CALM_BEAT_S", SOON_S)
     async with watching(ring_of(ssh, "d1", "d2")) as watch:
         reading = await watch.until(complete)
         assert reading.unread_members == {("10.0.0.3", 9090)}

@@ -30,7 +30,9 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
-        self._environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
+        # COLUMNS and LINES would win over the size of the window.
+        foreign = {"TMUX", "COLUMNS", "LINES"}
+        self._environment = {name: value for name, value in os.environ.items() if name not in foreign}
 
     def start(self, words: Sequence[str], width: int, height: int, **environment: str) -> None:
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
