@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from director_tui.director.hashring import shares
 from director_tui.director.model import Backend, Condition, State, ip_order
 from director_tui.ui import format
+from director_tui.ui.columns import Column
 from director_tui.ui.format import MUTED, NAME_WIDTH, TAG_WIDTH, Piece
-from director_tui.ui.grid import Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,9 +12,10 @@ from textual.content import Content
 from director_tui.link.monitor import LinkStatus, stale_after_s
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
+from director_tui.ui.columns import Column
 from director_tui.ui.commands import bindings
 from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES, Piece, shortened
-from director_tui.ui.grid import Column, Grid
+from director_tui.ui.grid import Grid
 from director_tui.ui.header import SLACK_S, is_production, ring_word, warnings
 from director_tui.ui.lines import Lines, Remark, Rule
 from director_tui.ui.live import LiveScreen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from director_tui.text import clean
+from director_tui.ui.columns import Column, Layout, Widths
 from director_tui.ui.commands import bindings
 
 if TYPE_CHECKING:
@@ -26,34 +27,9 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
-GAP: Final = 2
-"""Cells between two columns; one where there is no room for two."""
 GUTTER: Final = 3
 """Cells in front of the first column: cursor and mark."""
-MARGIN: Final = 1
-"""Cells behind the last column, where there is room."""
 _LAST: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Column(Generic[RowT]):
-    """One column of a grid.
-
-    ``cell`` makes the pieces of a cell of the given width. ``width`` is a number of cells, or tells how much a row
-    needs. Columns of the lowest ``keep`` go first when there is no room; those that have none stay always, and shrink
-    to ``least`` at last, the rightmost first. Spare room goes to the columns that grow, up to ``max_width``.
-    """
-
-    id: str
-    title: str
-    cell: Callable[[RowT, int], Sequence[Piece]]
-    width: int | Callable[[RowT], int]
-    order: Callable[[RowT], Any] | None = None
-    keep: int | None = None
-    right: bool = False
-    least: int | Callable[[RowT], int] = 0
-    max_width: int = 0
-    descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +101,8 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._reverse = False
         self._stale = False
         self._started = False
-        self._laid_out: tuple[tuple[Column[RowT], int], ...] = ()
-        self._gap = GAP
-        self._widest: dict[str, int] = {}
+        self._widths = Widths(columns)
+        self._layout: Layout[RowT] = Layout()
         self._laid_out_for = 0
         self._head: Strip | None = None
         self._strips: dict[tuple[str, bool], _Kept[RowT]] = {}
@@ -193,7 +168,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
 
     def sort_next(self) -> None:
         """Sort by the next column that is on screen."""
-        choices = [column for column, _ in self._laid_out if column.order is not None] or [self._sort]
+        choices = [column for column, _ in self._layout.columns if column.order is not None] or [self._sort]
         place = choices.index(self._sort) if self._sort in choices else -1
         self.sort_by(choices[(place + 1) % len(choices)].id)
 
@@ -243,12 +218,9 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
             self._set_cursor(self._key(self._shown[place]))
 
     def _click_header(self, x: int) -> None:
-        begin = GUTTER
-        for column, width in self._laid_out:
-            if begin <= x < begin + width + self._gap and column.order is not None:
-                self.sort_by(column.id, reverse=not self._reverse if column is self._sort else False)
-                return
-            begin += width + self._gap
+        column = self._layout.at(x - GUTTER)
+        if column is not None and column.order is not None:
+            self.sort_by(column.id, reverse=not self._reverse if column is self._sort else False)
 
     def _step(self, by: int) -> None:
         if not self._shown:
@@ -337,7 +309,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         return self.scrollable_content_region.width
 
     def on_resize(self) -> None:
-        self._widest.clear()
+        self._widths.forget()
         self._lay_out()
         self._redraw()
         self._scroll_to_cursor()
@@ -371,43 +343,10 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         self._lay_out_columns()
 
     def _lay_out_columns(self) -> None:
-        """Choose columns and widths for the room there is."""
         self._laid_out_for = self._line_width
-        before = self._laid_out, self._gap
-        room = max(0, self._line_width - GUTTER)
-        wanted = {column.id: self._natural_width(column) for column in self._columns}
-        chosen = [column for column in self._columns if wanted[column.id] > 0]
-        self._gap = GAP
-
-        def excess() -> int:
-            return sum(wanted[column.id] + self._gap for column in chosen) - self._gap - room
-
-        while excess() > 0 and any(column.keep is not None for column in chosen):
-            chosen.remove(min((one for one in chosen if one.keep is not None), key=lambda one: one.keep or 0))
-        if excess() > 0:
-            self._gap = 1
-        for column in reversed(chosen):
-            if (too_much := excess()) > 0 and column.least:
-                least = self._width(column, column.least)
-                wanted[column.id] = max(min(least, wanted[column.id]), wanted[column.id] - too_much)
-        spare = max(0, -excess() - MARGIN)
-        growing = [column for column in chosen if column.max_width]
-        for number, column in enumerate(growing):
-            extra = min(spare // (len(growing) - number), column.max_width - wanted[column.id])
-            wanted[column.id] += extra
-            spare -= extra
-        self._laid_out = tuple((column, wanted[column.id]) for column in chosen)
-        if before != (self._laid_out, self._gap):
+        before, self._layout = self._layout, self._widths.lay_out(self._all, max(0, self._line_width - GUTTER))
+        if self._layout != before:
             self._forget_strips()
-
-    def _natural_width(self, column: Column[RowT]) -> int:
-        width = self._width(column, column.width)
-        # A column that was wider a moment ago stays so: the table must not jump when 10,000 users become 9,999.
-        width = self._widest[column.id] = max(width, self._widest.get(column.id, 0))
-        return max(width, cell_len(column.title)) if width else 0
-
-    def _width(self, column: Column[RowT], width: int | Callable[[RowT], int]) -> int:
-        return width if isinstance(width, int) else max(map(width, self._all), default=0)
 
     # Drawing
 
@@ -454,7 +393,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         style = self._style((), "header")
         segments: list[Segment] = []
         at, begin = 0, GUTTER
-        for column, room in self._laid_out:
+        for column, room in self._layout.columns:
             title = column.title[:room]
             start = begin + room - len(title) if column.right else begin
             if column is self._sort and column.order is not None:
@@ -464,7 +403,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
                 start -= column.right
             segments.extend([Segment(" " * (start - at), style), Segment(title, style)])
             at = start + len(title)
-            begin += room + self._gap
+            begin += room + self._layout.gap
         return Strip(segments, at).adjust_cell_length(self.size.width, style)
 
     def _row(self, look: Sequence[tuple[Column[RowT], int, Sequence[Piece]]], key: str, *, at_cursor: bool) -> Strip:
@@ -484,16 +423,16 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
                 used += length
             padding = Segment(" " * (width - used), base)
             segments.extend([padding, *cells] if column.right else [*cells, padding])
-            segments.append(Segment(" " * self._gap, base))
+            segments.append(Segment(" " * self._layout.gap, base))
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _look(self, row: RowT) -> list[tuple[Column[RowT], int, list[Piece]]]:
         """All that can be seen of a row, but for cursor and marks: its columns, their widths and what they say."""
         wide, left = self._wide(row), self._line_width - GUTTER
         look = []
-        for column, cell_width in self._laid_out:
+        for column, cell_width in self._layout.columns:
             width = max(0, left) if column.id == wide else cell_width
-            left -= width + self._gap
+            left -= width + self._layout.gap
             look.append((column, width, list(column.cell(row, width))))
             if column.id == wide:
                 break

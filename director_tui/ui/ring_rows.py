@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from director_tui.director.agreement import twins
 from director_tui.link.monitor import foreign
 from director_tui.ui import format
+from director_tui.ui.columns import Column
 from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, PLAIN, Piece
-from director_tui.ui.grid import Column
 from director_tui.ui.ring_words import listed_sides
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from director_tui.director.model import ip_order
 from director_tui.director.whereabouts import expiry, is_session_of, misplaced
 from director_tui.text import clean
 from director_tui.ui import format
+from director_tui.ui.columns import Column
 from director_tui.ui.format import ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, TAG_WIDTH, Piece
-from director_tui.ui.grid import Column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
