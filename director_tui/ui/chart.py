@@ -44,16 +44,18 @@ def chart(
 
 
 def _scale(low: float, high: float) -> tuple[float, float]:
-    missing = max(high * _LEAST_SPAN, 1.0) - (high - low)
-    return (max(0.0, low - missing / 2), high + missing / 2) if missing > 0 else (low, high)
+    missing = max(0.0, max(high * _LEAST_SPAN, 1.0) - (high - low))
+    bottom = max(0.0, low - missing / 2)
+    return bottom, bottom + high - low + missing
 
 
 def _labels(low: float, high: float, height: int) -> list[str]:
     labels = [""] * height
     labels[-1] = format.count(round(low))
-    if height > 2:
-        labels[height // 2] = format.count(round((low + high) / 2))
     labels[0] = format.count(round(high))
+    middle = format.count(round((low + high) / 2))
+    if height > 2 and middle not in labels:
+        labels[height // 2] = middle
     return labels
 
 

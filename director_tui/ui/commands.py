@@ -76,7 +76,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("copy", ("y",), "copy IP", "Copy the IP to the clipboard", "Details", rank=50),
     Command("switch", ("enter",), "show", "Show the cluster under the cursor instead", "Clusters", rank=75),
     Command("use", ("enter",), "use", "Read from the director under the cursor from now on", "Ring", rank=75),
-    Command("sessions", ("enter",), "sessions", "The sessions of the user, asked of every director", "User", rank=90),
+    Command("sessions", ("enter",), "sessions", "The sessions of the user, asked of every director", "User", rank=75),
     Command(
         "clear", ("escape",), "clear", "Put the sessions away; before, leave the line where the name is typed", "User"
     ),

@@ -197,6 +197,10 @@ def test_the_share_is_a_dashed_line_behind_the_columns() -> None:
     assert "╌" not in "".join(lines[:-1])
 
 
+def test_a_chart_of_nothing_says_so_once() -> None:
+    assert sum(line.startswith("0 ") for line in drawn([0, 0])) == 1
+
+
 def test_noise_is_no_mountain() -> None:
     assert len({line[5:] for line in drawn([100_000, 100_003, 99_998, 100_001], width=16)[2:]}) == 1
 

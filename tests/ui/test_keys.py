@@ -314,3 +314,13 @@ async def test_clicking_the_table_leaves_the_filter_line() -> None:
         await screen.press("k")
         assert screen.at_cursor() == "10.1.0.7"
         assert screen.ips() == ["10.1.0.7", "10.1.0.10"]
+
+
+@pytest.mark.parametrize("key", ["g", "l", "c", "enter"])
+@pytest.mark.parametrize("size", [(80, 24), (40, 10), (20, 5)])
+async def test_help_and_the_way_back_are_in_the_footer_of_every_view(key: str, size: tuple[int, int]) -> None:
+    async with dashboard(size=size) as screen:
+        await screen.press(key)
+        await screen.until("q back")
+        assert "? help" in screen.lines[-1]
+        assert "q back" in screen.lines[-1]
