@@ -20,17 +20,12 @@ from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui import themes
-from director_tui.ui.clusters_screen import ClustersScreen
 from director_tui.ui.commands import commands_of
 from director_tui.ui.dashboard import Dashboard
-from director_tui.ui.details import DetailsScreen
 from director_tui.ui.dialog_queue import DialogQueue
 from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
-from director_tui.ui.help_screen import HelpScreen
 from director_tui.ui.live import LiveScreen
-from director_tui.ui.lookup import LookupScreen
 from director_tui.ui.palette import GoToBackend
-from director_tui.ui.ring_screen import RingScreen
 from director_tui.ui.watch import Watch
 
 if TYPE_CHECKING:
@@ -235,15 +230,21 @@ class DirectorApp(App[None], inherit_bindings=False):
         while self.screen is not self._dashboard:
             self.pop_screen()
 
+    # The screens that a key opens are imported when it does: so the first frame comes sooner.
+
     def on_live_screen_backend_wanted(self, event: LiveScreen.BackendWanted) -> None:
         self._back_to_dashboard()
         self._dashboard.go_to(event.ip)
 
     def on_dashboard_details_wanted(self, event: Dashboard.DetailsWanted) -> None:
+        from director_tui.ui.details import DetailsScreen
+
         watch = self._watch
         self._open_view(DetailsScreen(watch.cluster, self._times, watch.present, event.ip, self._ask_sessions))
 
     def action_ring(self) -> None:
+        from director_tui.ui.ring_screen import RingScreen
+
         if not isinstance(self.screen, RingScreen):
             watch = self._watch
             self._open_view(
@@ -251,6 +252,8 @@ class DirectorApp(App[None], inherit_bindings=False):
             )
 
     def action_clusters(self) -> None:
+        from director_tui.ui.clusters_screen import ClustersScreen
+
         if not isinstance(self.screen, ClustersScreen):
             watch, clusters = self._watch, tuple(self._clusters.values())
             self._open_view(
@@ -266,6 +269,8 @@ class DirectorApp(App[None], inherit_bindings=False):
         return not (action == "find_user" and isinstance(self.focused, Input))
 
     async def action_find_user(self) -> None:
+        from director_tui.ui.lookup import LookupScreen
+
         if isinstance(self.screen, LookupScreen):
             self.screen.ask_for_a_name()
         else:
@@ -281,6 +286,8 @@ class DirectorApp(App[None], inherit_bindings=False):
             )
 
     def action_help(self) -> None:
+        from director_tui.ui.help_screen import HelpScreen
+
         groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()
         self.push_screen(HelpScreen(groups))
 
