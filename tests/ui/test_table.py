@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from director_tui.ui.grid import Grid
 from tests.ui.fakes import FakeRing, Row, Screen, dashboard
+
+if TYPE_CHECKING:
+    from textual.geometry import Region
 
 TITLES = ("backend", "name", "tag", "vhosts", "share", "condition", "users", "/min", "last 10 min")
 
@@ -194,3 +200,26 @@ async def test_the_columns_stay_when_the_widest_value_shrinks() -> None:
         ring.set("10.1.0.1", users=9_999_999)
         await screen.until("9,999,999", "10,000,004")
         assert screen.line("condition") == before
+
+
+async def test_a_reading_without_news_draws_nothing_and_one_with_news_its_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        # Two readings make a line of the past; everything else is there by then, too.
+        await screen.until("ring 3/3 synced", "run-time-only", "▄▄")
+        await screen.readings(ring)
+        drawn: list[tuple[Region, ...]] = []
+
+        def refresh(grid: Grid[object], *regions: Region, **how: object) -> Grid[object]:
+            drawn.append(regions)
+            return redraw(grid, *regions)
+
+        redraw = Grid.refresh
+        monkeypatch.setattr(Grid, "refresh", refresh)
+        await screen.readings(ring, 10)
+        assert drawn == []
+        ring.set("10.1.0.4", vhosts=77)
+        await screen.until(" 77 ")
+        assert [[region.height for region in regions] for regions in drawn] == [[1]]
