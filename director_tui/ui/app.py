@@ -55,10 +55,9 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 class DirectorApp(App[None], inherit_bindings=False):
     """director-tui on a terminal.
 
-    ``open_ring`` is begun beside the painting of the first frame, and must not hold it up; it gets the function that
-    asks a person, None where nobody may be asked. ``clusters`` are all that can be shown, ``cluster`` among them.
-    ``theme`` is the name of the one for this run; without it the one that was chosen last for the cluster is shown, or
-    ``usual_theme``.
+    ``open_ring`` is awaited after the first frame is painted; it gets the function that asks a person, None where
+    nobody may be asked. ``clusters`` are all that can be shown, ``cluster`` among them. ``theme`` is the name of the
+    one for this run; without it the one that was chosen last for the cluster is shown, or ``usual_theme``.
     """
 
     TITLE = "director-tui"
@@ -105,8 +104,8 @@ class DirectorApp(App[None], inherit_bindings=False):
         self.push_screen(self._dashboard)
         if self._themes.faults:
             self.notify(_left_out(self._themes.faults), severity="warning", markup=False, timeout=20)
-        # At once: what it imports and waits for takes longer than the first frame, and passes beside it.
-        self._begin()
+        # Not before: what it imports would compete with the first frame for the interpreter, and delay both.
+        self.call_after_refresh(self._begin)
 
     def _told_to_end(self, number: signal.Signals) -> None:
         """Killed, or the terminal was closed: leave like by q, so that nothing stays behind."""
