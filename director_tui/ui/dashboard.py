@@ -16,6 +16,7 @@ from director_tui.ui.commands import bindings
 from director_tui.ui.event_feed import EventFeed
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import totals_line, warning_lines
+from director_tui.ui.key_bar import TypedLine
 from director_tui.ui.lines import Lines, Remark, Rule
 from director_tui.ui.live import LiveScreen, failure_lines
 
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from director_tui.ui.live import Present
 
 
-class FilterLine(Input):
+class FilterLine(TypedLine):
     """Where the filter is typed. Enter keeps it, Esc drops it."""
+
+    KEYS = (("enter", "keep it"), ("esc", "drop it"), ("↑ ↓", "move in the table"))
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "drop", show=False),

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar, Final
+
 from textual.content import Content
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from director_tui.ui.commands import commands_of
 
-GAP = 3
+if TYPE_CHECKING:
+    from textual.widget import Widget
+
+GAP: Final = 3
+
+
+class TypedLine(Input):
+    """A line of text that is typed on a screen: while it has the focus, letters are no commands.
+
+    ``KEYS`` are its own keys and what they do, which the footer shows meanwhile.
+    """
+
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
 
 class KeyBar(Static):
@@ -17,8 +31,20 @@ class KeyBar(Static):
         """``groups`` are those of the screen that it stands on, in the order in which they are shown."""
         super().__init__()
         self._commands = commands_of(*groups)
+        self._typed: tuple[tuple[str, str], ...] = ()
+
+    def show_for(self, focused: Widget | None) -> None:
+        """Show the keys that work now, when this has the focus."""
+        typed = focused.KEYS if isinstance(focused, TypedLine) else ()
+        if typed != self._typed:
+            self._typed = typed
+            self.refresh()
 
     def render(self) -> Content:
+        if self._typed:
+            return Content(" " * GAP).join(
+                Content.assemble((key, "$dt-accent"), " ", (label, "$dt-muted")) for key, label in self._typed
+            )
         ranked = sorted((one for one in self._commands if one.rank), key=lambda one: -one.rank)
         room = max(0, self.size.width)
         chosen = []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from textual.app import ComposeResult
-    from textual.events import Resize
+    from textual.events import DescendantFocus, Resize
     from textual.widget import Widget
 
     from director_tui.config import ClusterConfig
@@ -83,6 +83,7 @@ class LiveScreen(Screen[None]):
         self.present = present
         # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
         self._status = Lines()
+        self._keys = KeyBar(*self.GROUPS)
 
     def compose(self) -> ComposeResult:
         yield self._status
@@ -90,7 +91,7 @@ class LiveScreen(Screen[None]):
         yield Rule(id="header-rule")
         yield from self.body()
         yield Rule(id="key-rule")
-        yield KeyBar(*self.GROUPS)
+        yield self._keys
 
     def head(self) -> Iterable[Widget]:
         """More lines of the header."""
@@ -133,6 +134,12 @@ class LiveScreen(Screen[None]):
             stale = now_s - reading.snapshot.taken_mono_s > stale_after_s(self.cluster.interval_s)
         self.show_stale(stale)
         self._status.show([status_line(self.cluster, reading, now_s, self.times.utc(), self.line_width)])
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        self._keys.show_for(self.focused)
+
+    def on_descendant_blur(self) -> None:
+        self._keys.show_for(self.focused)
 
     @property
     def line_width(self) -> int:

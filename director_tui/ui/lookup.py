@@ -31,6 +31,7 @@ from director_tui.ui.commands import bindings
 from director_tui.ui.format import ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import GAP, SLACK_S, short_name
+from director_tui.ui.key_bar import TypedLine
 from director_tui.ui.lines import Rule, Sentences
 from director_tui.ui.live import LiveScreen, failure_lines
 from director_tui.ui.user_tables import (
@@ -70,9 +71,10 @@ GAP_WIDTH: Final = sum(cell_len(text) for text, _ in GAP)
 _MEANINGS: Final = {Grade.DANGER: DANGER, Grade.ATTENTION: ATTENTION, Grade.PLAIN: PLAIN, Grade.FINE: FINE}
 
 
-class UserLine(Input):
+class UserLine(TypedLine):
     """Where the name is typed. Enter looks it up, Esc leaves, the arrows bring back names looked up before."""
 
+    KEYS = (("enter", "look it up"), ("esc", "leave"), ("↑ ↓", "names looked up before"))
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False),
         Binding("up", "recall(-1)", show=False),

@@ -316,11 +316,27 @@ async def test_clicking_the_table_leaves_the_filter_line() -> None:
         assert screen.ips() == ["10.1.0.7", "10.1.0.10"]
 
 
-@pytest.mark.parametrize("key", ["g", "l", "c", "enter"])
+@pytest.mark.parametrize("keys", [("g",), ("l", "x", "enter"), ("c",), ("enter",)], ids=lambda keys: keys[0])
 @pytest.mark.parametrize("size", [(80, 24), (40, 10), (20, 5)])
-async def test_help_and_the_way_back_are_in_the_footer_of_every_view(key: str, size: tuple[int, int]) -> None:
+async def test_help_and_the_way_back_are_in_the_footer_of_every_view(
+    keys: tuple[str, ...], size: tuple[int, int]
+) -> None:
     async with dashboard(size=size) as screen:
-        await screen.press(key)
+        await screen.press(*keys)
         await screen.until("q back")
         assert "? help" in screen.lines[-1]
         assert "q back" in screen.lines[-1]
+
+
+async def test_the_footer_says_what_works_while_a_text_is_typed() -> None:
+    async with dashboard() as screen:
+        await screen.press("slash")
+        await screen.until("enter keep it   esc drop it")
+        assert "q quit" not in screen.lines[-1]
+        await screen.press(*"mail", "enter")
+        await screen.until("q quit", gone=["enter keep it"])
+        await screen.press("l")
+        await screen.until("enter look it up   esc leave")
+        assert "q back" not in screen.lines[-1]
+        await screen.press("j", "enter")
+        await screen.until("q back", gone=["enter look it up"])
