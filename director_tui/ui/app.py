@@ -15,7 +15,6 @@ from textual.widgets import Input
 
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, InternalFault, RingUnreadable, StateError
 from director_tui.link.host_keys import add_to_known_hosts
-from director_tui.link.users import Sessions, sessions
 from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
     from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
+    from director_tui.link.users import Sessions
     from director_tui.ui.live import Present
     from director_tui.ui.watch import OpenRing
 
@@ -198,10 +198,7 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def _ask_sessions(self, publish: Callable[[Sessions], None]) -> None:
         """By the app, not by the screen that wants to know: what has begun goes on when that is closed."""
-        ring, present = self._watch.ring, self._watch.present
-        if ring is not None:
-            views = present.reading.views if present is not None else ()
-            self.run_worker(sessions(ring, views, publish, self._times), name="sessions", group=OF_THE_SHOWN)
+        self.run_worker(self._watch.ask_sessions(publish), name="sessions", group=OF_THE_SHOWN)
 
     def action_palette(self) -> None:
         self.action_command_palette()

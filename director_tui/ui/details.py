@@ -71,9 +71,7 @@ class DetailsScreen(LiveScreen):
         self._ask_sessions(self._take_sessions)
 
     def read_again(self) -> None:
-        # What a director has begun to list it lists to the end; asking twice at a time would only cost it more.
-        if self._sessions is None or not self._sessions.waiting:
-            self._ask_sessions(self._take_sessions)
+        self._ask_sessions(self._take_sessions)
 
     def _take_sessions(self, sessions: Sessions) -> None:
         self._sessions = sessions

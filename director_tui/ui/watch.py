@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director.changes import ChangeLog
 from director_tui.link.history import History
 from director_tui.link.monitor import LinkState, LinkStatus, Monitor, Reading
+from director_tui.link.users import sessions
 from director_tui.ui.live import Present
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from director_tui.errors import DirectorTuiError
     from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
+    from director_tui.link.users import Sessions
     from director_tui.times import Times
 
 OpenRing = Callable[["ClusterConfig", "Ask | None"], Awaitable["Ring"]]
@@ -43,6 +45,8 @@ class Watch:
         self._change_log = ChangeLog()
         self.ring: Ring | None = None
         self._monitor: Monitor | None = None
+        self._session_takers: list[Callable[[Sessions], None]] = []
+        self._sessions: Sessions | None = None
         self._task: asyncio.Task[object] | None = None
         self._stopped = False
 
@@ -81,6 +85,32 @@ class Watch:
     def read_now(self) -> None:
         if self._monitor is not None:
             self._monitor.read_now()
+
+    async def ask_sessions(self, take: Callable[[Sessions], None]) -> None:
+        """Ask every director for its sessions, and hand over what is known after each answer; nothing without a ring.
+
+        Whoever asks while they are being asked takes part in that: at once by what is known, then by what is to come.
+        What a director has begun to list it lists to the end, and each list takes the place of polls meanwhile.
+        """
+        if self.ring is None:
+            return
+        if self._session_takers:
+            if take not in self._session_takers:
+                self._session_takers.append(take)
+            if self._sessions is not None:
+                take(self._sessions)
+            return
+        self._session_takers, self._sessions = [take], None
+        views = self.present.reading.views if self.present is not None else ()
+        try:
+            await sessions(self.ring, views, self._take_sessions, self._times)
+        finally:
+            self._session_takers = []
+
+    def _take_sessions(self, known: Sessions) -> None:
+        self._sessions = known
+        for take in tuple(self._session_takers):
+            take(known)
 
     def use(self, director: str) -> None:
         """Read from this director. Raises ValueError if it is none of the cluster's."""

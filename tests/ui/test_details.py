@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -111,6 +111,43 @@ async def test_a_director_that_is_not_heard_is_named_and_none_is_not_claimed() -
         await screen.until(f"not counted: {DIRECTORS[1]}: the director's login processes can't be asked")
         gate.set()
         await screen.until("0 through 2 directors", gone=["still asking"])
+
+
+class Gate(asyncio.Event):
+    """Closed, and counts who came to it."""
+
+    came = 0
+
+    async def wait(self) -> Literal[True]:
+        self.came += 1
+        return await super().wait()
+
+
+async def test_every_director_is_asked_once_at_a_time_however_often_somebody_asks() -> None:
+    ring = FakeRing()
+    gates = [Gate() for _ in DIRECTORS]
+    ring.gates.update({(name, "proxy list"): gate for name, gate in zip(DIRECTORS, gates, strict=True)})
+    async with dashboard(ring) as screen:
+        await screen.press("enter")
+        await screen.until("asking every director")
+        await screen.press("r", "r", "q", "enter", "r")
+        await screen.readings(ring, 3)
+        assert [gate.came for gate in gates] == [1, 1, 1]
+        gates[0].set()
+        await screen.until("0 through 1 director ")
+        # Who comes later has at once what is known.
+        await screen.press("q", "enter", "r")
+        await screen.until("0 through 1 director ", f"still asking {DIRECTORS[1]}, {DIRECTORS[2]}")
+        assert [gate.came for gate in gates] == [1, 1, 1]
+        for gate in gates:
+            gate.set()
+        await screen.until("0 through 3 directors", gone=["still asking"])
+        for gate in gates:
+            gate.clear()
+        # Again, with the old ones still shown.
+        await screen.press("r", "r", "r")
+        await screen.readings(ring, 3)
+        assert [gate.came for gate in gates] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 12), (20, 5)])
