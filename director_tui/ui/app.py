@@ -159,6 +159,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         ending = asyncio.create_task(self._watch.end(), name=f"end of {self._watch.cluster.name}")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+        self._offered.clear()
         cluster = self._clusters[name]
         self._watch = Watch(cluster, self._open_ring, self._show, self._times)
         self._dashboard = Dashboard(cluster, self._times)
@@ -229,10 +230,14 @@ class DirectorApp(App[None], inherit_bindings=False):
     # The screens that a key opens are imported when it does: so the first frame comes sooner.
 
     def on_live_screen_backend_wanted(self, event: LiveScreen.BackendWanted) -> None:
+        if isinstance(self.screen, Dialog):
+            return  # it opened meanwhile, and taking it away would be an answer
         self._back_to_dashboard()
         self._dashboard.go_to(event.ip)
 
     def on_dashboard_details_wanted(self, event: Dashboard.DetailsWanted) -> None:
+        if isinstance(self.screen, Dialog):
+            return
         from director_tui.ui.details import DetailsScreen
 
         watch = self._watch

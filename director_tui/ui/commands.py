@@ -53,10 +53,10 @@ _KEY_NAMES: Final = {
 }
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command("cursor_down", ("j", "down"), "down", "Next backend", "Moving"),
-    Command("cursor_up", ("k", "up"), "up", "Previous backend", "Moving"),
-    Command("cursor_top", ("home",), "top", "First backend", "Moving"),
-    Command("cursor_bottom", ("end",), "bottom", "Last backend", "Moving"),
+    Command("cursor_down", ("j", "down"), "down", "Next line", "Moving"),
+    Command("cursor_up", ("k", "up"), "up", "Previous line", "Moving"),
+    Command("cursor_top", ("home",), "top", "First line", "Moving"),
+    Command("cursor_bottom", ("end",), "bottom", "Last line", "Moving"),
     Command("page_down", ("pagedown",), "page down", "A page on", "Moving"),
     Command("page_up", ("pageup",), "page up", "A page back", "Moving"),
     Command("scroll_page(1)", ("j", "down"), "down", "Scroll down, where there is no table", "Scrolling"),

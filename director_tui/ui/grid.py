@@ -268,7 +268,7 @@ class Grid(ScrollView, Generic[RowT], can_focus=True):
         if dropped:
             self._set_marks(self._marks - dropped)
             count = len(dropped)
-            what = next(iter(dropped)) if count == 1 else f"{count} backends"
+            what = next(iter(dropped)) if count == 1 else f"{count} rows"
             self.post_message(self.Notice(f"mark dropped: {what} not shown any more"))
 
     def _set_marks(self, marks: set[str]) -> None:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from director_tui.link.questions import Question
 from director_tui.ui.chart import chart
+from director_tui.ui.dashboard import Dashboard
+from director_tui.ui.live import LiveScreen
 from tests.ui.fakes import DIRECTORS, FakeReply, FakeRing, Row, dashboard
 
 if TYPE_CHECKING:
@@ -168,6 +171,19 @@ async def test_it_scrolls_by_letters() -> None:
         await screen.until("changes")
         await screen.press(*["k"] * 30)
         await screen.until("10.1.0.1  mail-01")
+
+
+async def test_a_question_that_opened_meanwhile_is_not_answered_by_going_somewhere() -> None:
+    async with dashboard() as screen:
+        asked = screen.app.run_worker(screen.app.ask(Question("ops@dir1", "Password:", secret=True)))
+        await screen.until("Password:")
+        screen.app._dashboard.post_message(Dashboard.DetailsWanted("10.1.0.1"))
+        screen.app._dashboard.post_message(LiveScreen.BackendWanted("10.1.0.2"))
+        await screen.until("Password:", "Enter sends it")
+        assert not asked.is_finished
+        await screen.press("escape")
+        await screen.until("q quit", gone=["Password:"])
+        assert asked.result is None
 
 
 # Copying, and going to a backend by the palette.
