@@ -184,6 +184,7 @@ def four_hundred() -> FakeRing:
 
 async def test_four_hundred_rows_scroll_with_the_cursor() -> None:
     async with dashboard(four_hundred(), (80, 24)) as screen:
+        await screen.until("400 serving")
         page = len(screen.ips())
         await screen.press("end")
         assert screen.at_cursor() == "10.1.1.200"
