@@ -283,6 +283,9 @@ class Monitor:
         snapshot = Snapshot(answer.value, ring, answer.director, taken_at, taken_s, latency_ms, self._ring_viewed_s)
         self.history.add(taken_s, {backend.ip: backend.users for backend in snapshot.backends})
         changes = (*self._link_changes(answer.director, now), *self._comparison.changes(snapshot, self._views, now))
+        # A poll that was under way when the choice was made says nothing about it: the ring still begins with it then.
+        if answer.director == self._chosen or self._ring.in_use.name != self._chosen:
+            self._chosen = ""
         link = self._live(answer.director, now_s)
         self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))
         if was_away or switched:

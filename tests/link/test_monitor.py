@@ -27,7 +27,7 @@ from director_tui.link import ring as ring_module
 from director_tui.link.monitor import DirectorView, LinkStatus, Monitor, Reading, foreign, stale_after_s, undecided
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Reply, Ssh
-from tests.link.fakes import FakeDirectors, FakeSsh, ring_output
+from tests.link.fakes import FakeDirectors, FakeSsh, ring_output, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -347,6 +347,35 @@ async def test_a_person_chooses_the_director_that_is_read(ssh: FakeSsh) -> None:
         assert reading.snapshot.ring is not None
         assert reading.snapshot.ring.identity == ("10.0.0.3", 9090)
     assert watch.changes == [(Subject.LINK, "d1", "", "left for d3")]
+
+
+async def test_a_choice_that_failed_explains_no_later_switch(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    async with watching(ring_of(ssh, "d1", "d2")) as watch:
+        await watch.until(complete)
+        directors.instead["d2"] = NOT_RUNNING
+        polls = directors.asked["d1", "director status"]
+        watch.monitor.use("d2")
+        await until(lambda: directors.asked["d1", "director status"] > polls + 2)
+        assert watch.last.link.director == "d1"
+        directors.instead = {"d1": NOT_RUNNING}
+        await watch.until(lambda reading: reading.link.director == "d2")
+    assert watch.changes == [(Subject.LINK, "d1", "", "failed, now reading d2")]
+
+
+async def test_a_choice_that_was_read_explains_no_later_switch(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        watch.monitor.use("d2")
+        await watch.until(lambda reading: reading.link.director == "d2")
+        directors.instead["d2"] = NOT_RUNNING
+        await watch.until(lambda reading: reading.link.director == "d3")
+        directors.instead = {"d3": NOT_RUNNING, "d1": NOT_RUNNING}
+        await watch.until(lambda reading: reading.link.director == "d2")
+    assert [change[3] for change in watch.changes if change[0] is Subject.LINK] == [
+        "left for d2",
+        "failed, now reading d3",
+        "failed, now reading d2",
+    ]
 
 
 async def test_a_choice_stands_although_another_director_answers_after_it(directors: FakeDirectors) -> None:
