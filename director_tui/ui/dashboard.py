@@ -163,7 +163,8 @@ class Dashboard(LiveScreen):
         line = self._filter_line
         # Not by a class: styles are applied later, and what is not displayed takes no focus, so keys would be lost.
         line.display = True
-        line.focus()
+        # Not by Widget.focus(), which comes later: the next keys are already waiting.
+        self.set_focus(line)
 
     def action_cursor(self, direction: str) -> None:
         """The arrows move in the table while the filter is typed, too."""
@@ -181,7 +182,7 @@ class Dashboard(LiveScreen):
         self._say_filter()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self._grid.focus()
+        self.set_focus(self._grid)
 
     def action_sort_next(self) -> None:
         self._grid.sort_next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.events import Key
 
 from director_tui.ui.commands import COMMANDS, commands_of
 from director_tui.ui.dashboard import Dashboard
@@ -93,6 +94,14 @@ async def test_what_is_typed_fast_behind_the_slash_is_the_filter() -> None:
         await screen.until("4 hidden")
         await screen.press("j")
         assert screen.at_cursor() == "10.1.0.10"
+
+
+async def test_keys_that_wait_behind_the_slash_already_are_the_filter() -> None:
+    async with dashboard() as screen:
+        for key in ("slash", *"qs"):
+            screen.app.post_message(Key(key, None if key == "slash" else key))
+        await screen.until("filter “qs”", "6 hidden")
+        assert screen.app.return_code is None
 
 
 async def test_command_keys_are_text_in_the_filter() -> None:
