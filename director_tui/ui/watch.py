@@ -47,6 +47,7 @@ class Watch:
         self._monitor: Monitor | None = None
         self._session_takers: list[Callable[[Sessions], None]] = []
         self._sessions: Sessions | None = None
+        self._ring_watched = False
         self._task: asyncio.Task[object] | None = None
         self._stopped = False
 
@@ -57,6 +58,7 @@ class Watch:
         self._task = asyncio.current_task()
         self.ring = await self._open_ring(self.cluster, ask)
         self._monitor = Monitor(self.ring, self._take, self._times)
+        self._monitor.watch_ring(self._ring_watched)
         await self._monitor.run()
 
     def fail(self, error: DirectorTuiError) -> None:
@@ -118,7 +120,8 @@ class Watch:
             self._monitor.use(director)
 
     def watch_ring(self, watched: bool) -> None:
-        """Ask every director often, or not any more."""
+        """Ask every director often, or not any more; kept until the ring is opened."""
+        self._ring_watched = watched
         if self._monitor is not None:
             self._monitor.watch_ring(watched)
 

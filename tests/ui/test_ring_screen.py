@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from director_tui.errors import Unreachable
 from director_tui.link import monitor
-from tests.ui.fakes import DIRECTORS, ROWS, FakeRing, Row, Screen, dashboard, ring_row
+from director_tui.link.ring import Ring
+from tests.ui.fakes import DIRECTORS, ROWS, FakeRing, Row, Screen, dashboard, make_app, ring_row
+
+if TYPE_CHECKING:
+    from director_tui.config import ClusterConfig
+    from director_tui.link.questions import Ask
 
 NINE = tuple(f"ops@dir{number}.example.com" for number in range(1, 10))
 
@@ -226,6 +233,23 @@ async def test_enter_makes_a_director_the_one_that_is_read() -> None:
         await screen.until("reading from dir2 now", "● LIVE   dir2", "dir2 ● in use")
         await screen.press("q")
         await screen.until("dir1.example.com  left for ops@dir2.example.com", "28,764")
+
+
+async def test_a_ring_that_is_looked_at_before_it_is_opened_is_asked_often_all_the_same() -> None:
+    ring, opened = FakeRing(), asyncio.Event()
+
+    async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
+        await opened.wait()
+        return Ring(cluster, cast("Any", ring))
+
+    app = make_app(ring, open_ring=open_ring)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = Screen(app, pilot)
+        await screen.press("g")
+        opened.set()
+        await screen.until("The ring is whole")
+        ring.tables[DIRECTORS[1]] = [replace(ROWS[0], vhosts=0), *ROWS[1:]]
+        await screen.until("DISAGREE about 10.1.0.1")
 
 
 async def test_a_ring_of_one() -> None:
