@@ -356,7 +356,7 @@ class Monitor:
         except DirectorTuiError as failure:
             # Where sudo refuses it, each attempt would be reported to root over there.
             self._settings_refused = not isinstance(failure, LinkError)
-            note = f"the directors' settings are not known: {failure}"
+            note = f"the directors' settings are not known, shares are as of Dovecot 2.3: {failure}"
             self._put(replace(self._reading, note=note, changes=()))
 
     def _live(self, director: str, now_s: float) -> LinkState:
