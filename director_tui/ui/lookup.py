@@ -266,6 +266,8 @@ class LookupScreen(LiveScreen):
     def _take_sessions(self, user: str, known: Sessions) -> None:
         if user != self._user or not self._asking:
             return  # put away meanwhile
+        if self._sessions is not None and known.taken_mono_s < self._sessions.taken_mono_s:
+            return  # of an earlier request
         first = self._sessions is None
         self._sessions, self._asking = known, bool(known.waiting)
         self._draw()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,9 +14,11 @@ from textual.events import Paste
 
 from director_tui.config import DirectorConfig
 from director_tui.director.hashring import user_hash
+from director_tui.director.model import ProxySession
 from director_tui.errors import ConnectionLost
 from director_tui.link import monitor
 from director_tui.link import ring as link_ring
+from director_tui.link.users import Sessions
 from director_tui.ui import lookup
 from tests.ui.fakes import DIRECTORS, FakeReply, FakeRing, Screen, dashboard
 
@@ -361,6 +364,30 @@ async def test_sessions_show_their_age_and_go_stale() -> None:
         await screen.until("STALE, 2s old · r reads again")
         await screen.press("r")
         await screen.until("1 session", gone=["STALE"])
+
+
+async def test_an_old_answer_never_takes_the_place_of_a_newer_one() -> None:
+    ring, takers = FakeRing(), list[Callable[[Sessions], None]]()
+
+    def known(taken_mono_s: float, number: int, *waiting: str) -> Sessions:
+        listed = (ProxySession(JANE, "imap", "192.0.2.1", "10.1.0.1", 143),) * number
+        answered = {name: listed if name == FIRST else () for name in DIRECTORS if name not in waiting}
+        return Sessions(answered, {}, waiting, datetime.now(UTC), taken_mono_s)
+
+    async with found(ring) as screen:
+        view = screen.app.screen
+        assert isinstance(view, lookup.LookupScreen)
+        mono_s = view.times.mono_s()
+        view._ask_sessions = takers.append
+        await screen.press("enter", "escape", "enter")
+        first, second = takers
+        second(known(mono_s, 2, "ops@dir2.example.com"))
+        await screen.until("2 sessions seen")
+        first(known(mono_s - 1, 7))
+        await screen.press("j")
+        await screen.until("2 sessions seen", gone=["7 sessions"])
+        second(known(mono_s, 3))
+        await screen.until("3 sessions", gone=["seen"])
 
 
 @pytest.mark.parametrize("size", [(20, 5), (40, 24), (80, 24), (200, 60)])
