@@ -106,16 +106,17 @@ class Move:
     share: float
 
 
-def predicted_moves(before: HashRing, after: HashRing) -> tuple[Move, ...]:
+def predicted_moves(before: HashRing, after: HashRing, leaving: str | None = None) -> tuple[Move, ...]:
     """What part of a tag's hash space changes its backend, from where to where, the largest first.
 
-    Raises ValueError unless both rings are of the same kind, consistent or not.
+    With ``leaving`` only what leaves this backend, which costs far less where hashing is not consistent. Raises
+    ValueError unless both rings are of the same kind, consistent or not.
     """
     if before.consistent is not after.consistent:
         raise ValueError("one ring hashes consistently, the other does not")
     parts: dict[tuple[str | None, str | None], float] = {}
-    for share, old, new in _overlay(before, after):
-        if old != new:
+    for share, old, new in _overlay(before, after, leaving):
+        if old != new and leaving in {None, old}:
             parts[old, new] = parts.get((old, new), 0.0) + share
     moves = (Move(old, new, share) for (old, new), share in parts.items())
     return tuple(sorted(moves, key=lambda move: (-move.share, move.before or "", move.after or "")))
@@ -137,7 +138,7 @@ def heirs(backends: Iterable[Backend], ip: str, *, consistent: bool = True) -> d
     others = [backend for backend in listed if backend.tag == own.tag and backend is not own]
     serving = replace(own, state=State.UP, vhosts=own.vhosts or CONFIGURED_VHOSTS)
     before, after = (HashRing(members, consistent=consistent) for members in ([*others, serving], others))
-    leaving = {move.after: move.share for move in predicted_moves(before, after) if move.before == ip}
+    leaving = {move.after: move.share for move in predicted_moves(before, after, leaving=ip)}
     whole = sum(leaving.values())
     return {heir: share / whole for heir, share in leaving.items()} if whole else {None: 1.0}
 
@@ -190,8 +191,11 @@ def _points_of(ips: tuple[str, ...], vhosts: tuple[int, ...]) -> tuple[array[int
     return array("I", (key >> 16 for key in keyed)), array("H", (key & 0xFFFF for key in keyed))
 
 
-def _overlay(before: HashRing, after: HashRing) -> Iterable[tuple[float, str | None, str | None]]:
-    """Pieces of the hash space with their backend before and after; the shares add up to 1."""
+def _overlay(before: HashRing, after: HashRing, leaving: str | None) -> Iterable[tuple[float, str | None, str | None]]:
+    """Pieces of the hash space with their backend before and after; the shares add up to 1.
+
+    With ``leaving`` those that lead to other backends before may be left out.
+    """
     if not before.ips or not after.ips:
         for ip, share in before.shares().items() if before.ips else ():
             yield share, ip, None
@@ -211,6 +215,8 @@ def _overlay(before: HashRing, after: HashRing) -> Iterable[tuple[float, str | N
     common = gcd(old_places, new_places)
     pairs = old_places // common * new_places
     for old, old_end, old_count in zip(before.ips, before._ends, before._vhosts, strict=True):
+        if leaving not in {None, old}:
+            continue
         for new, new_end, new_count in zip(after.ips, after._ends, after._vhosts, strict=True):
             agreeing = _agreeing(old_end - old_count, old_count, new_end - new_count, new_count, common)
             if agreeing:

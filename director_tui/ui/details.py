@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.containers import VerticalScroll
@@ -11,6 +12,7 @@ from textual.widgets import Static
 
 from director_tui.director.hashring import heirs
 from director_tui.director.mail_servers import entries_with, lost_by_restart, parse_mail_servers
+from director_tui.director.model import Backend
 from director_tui.link.history import SLOT_S, SPAN_S
 from director_tui.link.users import not_asked
 from director_tui.text import clean
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.director.changes import Change
-    from director_tui.director.model import Backend, RingSettings, Snapshot
+    from director_tui.director.model import RingSettings, Snapshot, State
     from director_tui.link.history import History
     from director_tui.link.users import Sessions
     from director_tui.times import Times
@@ -194,7 +196,8 @@ def _leaving(
     row: BackendRow, snapshot: Snapshot, names: Mapping[str, str], capacity: int | None, *, consistent: bool
 ) -> list[Line]:
     backend = row.backend
-    parts = heirs(snapshot.backends, backend.ip, consistent=consistent)
+    placement = tuple((one.ip, one.tag, one.vhosts, one.state) for one in snapshot.backends)
+    parts = _heirs(placement, backend.ip, consistent)
     lines: list[Line] = []
     if backend.usable:
         lines += _titled(
@@ -209,8 +212,9 @@ def _leaving(
         tag = f"tag {shortened(backend.tag, format.TAG_WIDTH)}" if backend.tag else "the untagged users"
         nobody = f"no other usable backend for {tag}: its users lose their sessions, and new logins fail"
         return [*lines, *_titled("", [[Piece(nobody, DANGER)]])]
-    after = {ip: (snapshot.backend(ip), round(part * backend.users)) for ip, part in parts.items() if ip is not None}
-    shown = [(one, gain) for one, gain in after.values() if one is not None][:HEIRS_SHOWN]
+    by_ip = {one.ip: one for one in snapshot.backends}
+    after = [(by_ip[ip], round(part * backend.users)) for ip, part in parts.items() if ip is not None]
+    shown = after[:HEIRS_SHOWN]
     widths = [max(len(one.ip) for one, _ in shown), max(len(names.get(one.ip, "")) for one, _ in shown)]
     number = max(len(format.count(one.users + gain)) for one, gain in shown)
     for one, gain in shown:
@@ -230,6 +234,13 @@ def _leaving(
     if len(after) > len(shown):
         lines += _titled("", [[Piece(f"and {len(after) - len(shown)} more", MUTED)]])
     return lines
+
+
+@lru_cache(maxsize=4)
+def _heirs(placement: tuple[tuple[str, str, int, State], ...], ip: str, consistent: bool) -> dict[str | None, float]:
+    """Kept because user counts, which have no part in it, change at every reading."""
+    backends = [Backend(one, tag, vhosts, state, None, 0) for one, tag, vhosts, state in placement]
+    return heirs(backends, ip, consistent=consistent)
 
 
 def _configuration(backend: Backend, settings: RingSettings | None) -> list[Line]:

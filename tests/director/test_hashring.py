@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from director_tui.director import hashring
 from director_tui.director.hashring import (
     HASH_SPACE,
     HashRing,
@@ -287,6 +288,22 @@ def test_heirs_of_a_backend_in_use_are_what_leaves_it(consistent: bool) -> None:
     assert sum(found.values()) == pytest.approx(1.0)
     assert found == pytest.approx({heir: share / sum(leaving.values()) for heir, share in leaving.items()})
     assert list(found) == sorted(found, key=lambda heir: -found[heir])
+
+
+def test_heirs_without_consistent_hashing_compare_only_the_places_of_that_backend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs: list[int] = []
+
+    def counted(begin: int, count: int, *others: int) -> int:
+        pairs.append(begin)
+        return agreeing(begin, count, *others)
+
+    agreeing = hashring._agreeing
+    monkeypatch.setattr(hashring, "_agreeing", counted)
+    many = [backend(f"10.0.0.{number}", 100 + number) for number in range(40)]
+    heirs(many, "10.0.0.7", consistent=False)
+    assert len(pairs) == 39
 
 
 def test_heirs_of_a_backend_out_of_use_are_those_of_the_arcs_that_it_had() -> None:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from director_tui.director import hashring
 from director_tui.link.questions import Question
+from director_tui.ui import details
 from director_tui.ui.chart import chart
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.live import LiveScreen
 from tests.ui.fakes import DIRECTORS, FakeReply, FakeRing, Row, dashboard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from director_tui.director.model import Backend
     from tests.ui.fakes import Screen
 
 LOOK_ALIKE = [Row(f"10.1.0.{number}", 1000) for number in range(1, 4)]
@@ -71,6 +76,29 @@ async def test_it_follows_the_ring() -> None:
         await screen.until("nobody is left to move")
         ring.remove("10.1.0.1")
         await screen.until("is not there any more", "removed")
+
+
+async def test_where_its_users_go_is_computed_again_only_when_that_can_have_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def counted(backends: Iterable[Backend], ip: str, *, consistent: bool = True) -> dict[str | None, float]:
+        asked.append(ip)
+        return hashring.heirs(backends, ip, consistent=consistent)
+
+    monkeypatch.setattr(details, "heirs", counted)
+    details._heirs.cache_clear()
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        await screen.press("enter")
+        await screen.until("→ 10.1.0.2")
+        ring.set("10.1.0.2", users=27_021)
+        await screen.until("27,021 → 55,785")
+        assert asked == ["10.1.0.1"]
+        ring.set("10.1.0.3", vhosts=100)
+        await screen.until("→ 10.1.0.3")
+        assert asked == ["10.1.0.1", "10.1.0.1"]
 
 
 async def test_beyond_the_capacity() -> None:
