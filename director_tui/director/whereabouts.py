@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director.hashring import user_hash
@@ -105,22 +106,31 @@ def expiry(expires: datetime | None, now: datetime, user_expire_s: float) -> str
     return f"in {_lasting(seconds if seconds < 60 else seconds // 60 * 60)}"
 
 
-def is_session_of(session: ProxySession, user: str, hash_: int, username_hash: str) -> bool:
+def is_session_of(session: ProxySession, user: str, hash_: int, username_hash: str | None) -> bool:
     """Whether this is a session of ``user``, whose hash is ``hash_``.
 
     A session's name is the one that logged in, after Dovecot's own normalising (``auth_username_format``, lower case by
     default), so it need not be written like ``user``. For the directors a user is its hash: two names with one hash
-    are placed, moved and kicked together, and the sessions of both are meant here. Where the form of ``username_hash``
-    (``director_username_hash``) is not known, and where characters of the session's name were lost in cleaning it,
-    names are compared without regard to case.
+    are placed, moved and kicked together, and the sessions of both are meant here. Where ``username_hash``
+    (``director_username_hash``) is not known, or does not make ``hash_`` of ``user``, and where characters of the
+    session's name were lost in cleaning it, names are compared without regard to case.
     """
-    same_name = session.user.casefold() == clean(user).casefold()
-    if same_name and not user.isprintable():
+    shown = clean(user)
+    same_name = session.user.casefold() == shown.casefold()
+    if session.user == shown or (same_name and not user.isprintable()):
         return True
-    try:
-        return user_hash(session.user, username_hash) == hash_
-    except ValueError:
+    if username_hash is None or not _makes(username_hash, user, hash_):
         return same_name
+    return user_hash(session.user, username_hash) == hash_
+
+
+@lru_cache(maxsize=4)
+def _makes(username_hash: str, user: str, hash_: int) -> bool:
+    """Whether a director with this setting makes this hash of the user. Kept for the next of very many sessions."""
+    try:
+        return user_hash(user, username_hash) == hash_
+    except ValueError:
+        return False
 
 
 def misplaced(session: ProxySession, placements: Sequence[Placement], backends: Sequence[Backend]) -> str:

@@ -165,7 +165,7 @@ class LookupScreen(LiveScreen):
         self._sessions: Sessions | None = None
         self._asking = False
         self._own: OwnSessions = {}
-        self._own_of: tuple[Sessions, int, str] | None = None
+        self._own_of: tuple[Sessions, int, str | None] | None = None
         self._user_line = UserLine(names)
         self._about = Sentences()
         self._words = Sentences(id="words")
@@ -392,9 +392,10 @@ class LookupScreen(LiveScreen):
 
     def _own_sessions(self, known: Sessions, hash_: int) -> OwnSessions:
         """Sorted out once: there may be very many of other users."""
-        of = (known, hash_, (self._settings or RingSettings()).username_hash)
+        form = self._settings.username_hash if self._settings is not None else None
+        of = (known, hash_, form)
         if of != self._own_of:
-            self._own = own_sessions(known, self._user, *of[1:])
+            self._own = own_sessions(known, self._user, hash_, form)
             self._own_of = of
         return self._own
 

@@ -62,7 +62,7 @@ OwnSessions = dict[str, "Counter[ProxySession]"]
 """A user's sessions by director, those that are alike counted."""
 
 
-def own_sessions(known: Sessions, user: str, hash_: int, username_hash: str) -> OwnSessions:
+def own_sessions(known: Sessions, user: str, hash_: int, username_hash: str | None) -> OwnSessions:
     """Of all sessions those of one user."""
     return {
         director: Counter(one for one in listed if is_session_of(one, user, hash_, username_hash))

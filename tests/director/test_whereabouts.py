@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from director_tui.director.hashring import user_hash
 from director_tui.director.model import Backend, Placement, ProxySession, State
 from director_tui.director.whereabouts import (
     Grade,
@@ -251,14 +252,19 @@ JANE = 1480892766
         ("jane", "JANE", JANE, "%Lu", True),
         ("jane@example.com", "jane", JANE, "%Lu", False),
         ("jane@example.com", "jane", JANE, "%Ln", True),  # one hash is one user to a director
-        ("jane", "JANE", 99, "%u", False),  # and two hashes are two
+        ("jane", "JANE", user_hash("JANE", "%u"), "%u", False),  # and two hashes are two
+        ("jane", "jane", 99, "%Lu", True),  # the very same name, whatever the hash
+        ("jane", "JANE", 99, "%Lu", True),  # not the setting that the ring runs with
+        ("joe", "JANE", user_hash("joe"), "%Lu", False),
+        ("jane", "JANE", 99, None, True),
+        ("joe", "JANE", user_hash("joe"), None, False),
         ("jane", "JANE", 99, "%{unknown}", True),  # a form that only the ring itself can compute
         ("joe", "JANE", 99, "%{unknown}", False),
         ("ja\ufffdne", "ja\u200dne", 99, "%Lu", True),  # cleaned when it was read
         ("ja\ufffdne", "jane", 99, "%Lu", False),
     ],
 )
-def test_whose_session_it_is(name: str, looked_up: str, hash_: int, setting: str, own: bool) -> None:
+def test_whose_session_it_is(name: str, looked_up: str, hash_: int, setting: str | None, own: bool) -> None:
     assert is_session_of(session(name), looked_up, hash_, setting) is own
 
 

@@ -306,14 +306,25 @@ async def test_sessions_on_two_backends_at_once_are_shouted() -> None:
 
 
 async def test_users_who_share_the_hash_are_told_apart() -> None:
-    ring = FakeRing()
-    ring.sessions = {FIRST: [(JANE, "10.1.0.1"), ("jane@example.net", "10.1.0.1")]}
+    ring = FakeRing(mail_servers=b"10.1.0.1\ndirector_username_hash = %Ln")
+    ring.sessions = {FIRST: [(JANE, "10.1.0.1"), ("jane@example.net", "10.1.0.1"), ("joe@example.com", "10.1.0.1")]}
+    ring.failing[FIRST, "map"] = FakeReply(0, b"hash\n%d\n" % user_hash(JANE, "%Ln"))
     async with dashboard(ring) as screen:
-        ring.failing["ops@dir1.example.com", "map"] = FakeReply(0, b"hash\n%d\n" % user_hash("jane@example.net"))
         await screen.press("l", *JANE, "enter")
         await screen.until("hash")
         await screen.press("enter")
-        await screen.until("1 session", "logged in as", "jane@example.net")
+        await screen.until("2 sessions", "logged in as", "jane@example.net", gone=["joe"])
+
+
+async def test_sessions_are_not_denied_where_the_ring_hashes_otherwise_than_its_settings_say() -> None:
+    ring = FakeRing()
+    ring.sessions = {FIRST: [(JANE, "10.1.0.1"), ("jane@example.net", "10.1.0.1")]}
+    ring.failing[FIRST, "map"] = FakeReply(0, b"hash\n%d\n" % user_hash(JANE, "%Ln"))
+    async with dashboard(ring) as screen:
+        await screen.press("l", *"Jane@Example.com", "enter")
+        await screen.until("hash")
+        await screen.press("enter")
+        await screen.until("1 session", gone=["logged in as"])
 
 
 async def test_no_session_is_claimed_only_where_every_director_was_asked() -> None:
