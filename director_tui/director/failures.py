@@ -15,6 +15,7 @@ from director_tui.text import clean_lines
 
 if TYPE_CHECKING:
     from director_tui.director.doveadm import Call
+    from director_tui.errors import DirectorTuiError
 
 EX_USAGE: Final = 64
 """doveadm: the words make no command it knows (sysexits.h)."""
@@ -39,6 +40,11 @@ def failure_of(call: Call[object], status: int, stdout: bytes, stderr: bytes) ->
         return None
     what, remedy = _sentence(call, status, relevant or text or clean_lines(stdout[:400]))
     return DoveadmError(what, remedy, status=status, stderr=text)
+
+
+def refused_by_sudo(failure: DirectorTuiError) -> bool:
+    """Whether sudo or doas refused the command. They report that to root over there, each time."""
+    return isinstance(failure, DoveadmError) and _REFUSED.search(failure.stderr) is not None
 
 
 def _sentence(call: Call[object], status: int, text: str) -> tuple[str, str]:
@@ -85,18 +91,25 @@ _ERROR: Final = re.compile(
 
 _PROGRAM: Final = re.compile(r"[\w./+-]*\b(?:env|sudo|doas|doveadm|doveconf)\b")
 
+_ASKS: Final = (
+    r"^(?P<name>sudo|doas): (?:a password is required|a terminal is required|no tty present"
+    r"|sorry, you must have a tty|Authorization required)"
+)
+_NOT_ALLOWED: Final = (
+    r"is not in the sudoers file|is not allowed to (?:execute|run)|may not run sudo|^doas: Operation not permitted"
+)
+_REFUSED: Final = re.compile(f"{_ASKS}|{_NOT_ALLOWED}", re.MULTILINE)
+
 _KNOWN: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(pattern, re.MULTILINE), what, remedy)
     for pattern, what, remedy in (
         (
-            r"^(?P<name>sudo|doas): (?:a password is required|a terminal is required|no tty present"
-            r"|sorry, you must have a tty|Authorization required)",
+            _ASKS,
             "{name} asks for a password there, which this program never types",
             "allow these commands without one: see the sudoers line in the README",
         ),
         (
-            r"is not in the sudoers file|is not allowed to (?:execute|run)|may not run sudo"
-            r"|^doas: Operation not permitted",
+            _NOT_ALLOWED,
             "this user may not run {title} as root there",
             "see the sudoers line in the README",
         ),

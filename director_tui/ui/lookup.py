@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from director_tui.director import doveadm
+from director_tui.director.failures import refused_by_sudo
 from director_tui.director.model import RingSettings
 from director_tui.director.whereabouts import (
     Grade,
@@ -330,6 +331,8 @@ class LookupScreen(LiveScreen):
         words: list[list[Part]] = []
         if self._failure is not None:
             words.extend([part] for part in failure_lines(self._failure))
+            if not _may_pass(self._failure):
+                words.append([("r looks it up again", STYLES[MUTED])])
         if found is not None:
             expire_s = settings.user_expire_s if settings is not None else None
             for one in whereabouts(found.placements, found.backends, names=self.cluster.names, user_expire_s=expire_s):
@@ -446,8 +449,10 @@ def _ago(age_s: float) -> str:
 
 def _may_pass(failure: DirectorTuiError | None) -> bool:
     """Whether to try again without being asked: where sudo refuses it, root would hear of each attempt."""
+    if failure is None:
+        return True
     causes = failure.causes.values() if isinstance(failure, RingUnreadable) else [failure]
-    return all(cause is None or isinstance(cause, LinkError) for cause in causes)
+    return not any(map(refused_by_sudo, causes))
 
 
 def _blanks(user: str) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from director_tui.director import doveadm
-from director_tui.director.failures import failure_of
+from director_tui.director.failures import failure_of, refused_by_sudo
+from director_tui.errors import ConnectionLost
 
 if TYPE_CHECKING:
     from director_tui.director.doveadm import Call
@@ -300,3 +301,25 @@ def test_any_output_makes_printable_sentences(call: Call[object], status: int, s
         assert str(error).isprintable()
         assert error.remedy.isprintable()
         assert error.stderr.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("stderr", "refused"),
+    [
+        (b"sudo: a password is required\n", True),
+        (b"sudo: unable to resolve host dir1: Name or service not known\nsudo: a password is required\n", True),
+        (b"ops is not in the sudoers file.  This incident will be reported.\n", True),
+        (b"Sorry, user ops is not allowed to execute '/usr/bin/doveadm' as root on dir1.\n", True),
+        (b"doas: Operation not permitted\n", True),
+        (b"sudo: doveadm: command not found\n", False),
+        (b"Fatal: net_connect_unix(/run/dovecot/director-admin) failed: Permission denied\n", False),
+    ],
+)
+def test_what_sudo_refuses_is_told_from_what_doveadm_does(stderr: bytes, refused: bool) -> None:
+    failure = failure_of(STATUS, 1, b"", stderr)
+    assert failure is not None
+    assert refused_by_sudo(failure) is refused
+
+
+def test_a_lost_connection_is_no_refusal() -> None:
+    assert not refused_by_sudo(ConnectionLost("sudo: a password is required"))

@@ -254,12 +254,30 @@ async def test_what_sudo_refuses_is_not_tried_again_before_somebody_asks() -> No
     ring.failing[FIRST, "map"] = FakeReply(1, b"", b"sudo: a password is required\n")
     async with dashboard(ring) as screen:
         await screen.press("l", *"jane", "enter")
-        await screen.until("sudo asks for a password there", "see the sudoers line")
+        await screen.until("sudo asks for a password there", "see the sudoers line", "r looks it up again")
         del ring.failing[FIRST, "map"]
         await screen.readings(ring, 10)
         assert ring.looked_up == []
         await screen.press("r")
-        await screen.until("jane   hash", gone=["sudo"])
+        await screen.until("jane   hash", gone=["sudo", "r looks it up again"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (FakeReply(75, b"", b"Fatal: read(/run/dovecot/director-admin) failed: x\n"), "ended the conversation"),
+        (FakeReply(0, b"never seen\n"), "never seen"),
+    ],
+    ids=["restarted", "malformed"],
+)
+async def test_what_a_restart_does_is_tried_again_by_itself(reply: FakeReply, says: str) -> None:
+    ring = FakeRing(directors=(FIRST,))
+    ring.failing[FIRST, "map"] = reply
+    async with dashboard(ring) as screen:
+        await screen.press("l", *"jane", "enter")
+        await screen.until(says, gone=["r looks it up again"])
+        del ring.failing[FIRST, "map"]
+        await screen.until("jane   hash", gone=[says])
 
 
 async def test_another_director_takes_over() -> None:
