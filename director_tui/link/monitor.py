@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director import doveadm
 from director_tui.director.agreement import parts, twins
 from director_tui.director.changes import Change, Subject
+from director_tui.director.failures import refused_by_sudo
 from director_tui.director.model import RingView, Snapshot, taking_part
-from director_tui.errors import DirectorTuiError, LinkError
+from director_tui.errors import DirectorTuiError
 from director_tui.link.comparison import Comparison
 from director_tui.link.history import History
 from director_tui.times import SYSTEM_TIMES, Times
@@ -355,7 +356,7 @@ class Monitor:
             self._put(replace(self._reading, settings=settings, note="", changes=()))
         except DirectorTuiError as failure:
             # Where sudo refuses it, each attempt would be reported to root over there.
-            self._settings_refused = not isinstance(failure, LinkError)
+            self._settings_refused = refused_by_sudo(failure)
             note = f"the directors' settings are not known, shares are as of Dovecot 2.3: {failure}"
             self._put(replace(self._reading, note=note, changes=()))
 

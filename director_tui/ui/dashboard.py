@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
 
-from director_tui.text import clean_lines
+from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
 from director_tui.ui.commands import bindings
@@ -46,7 +46,7 @@ class FilterLine(TypedLine):
     ]
 
     def __init__(self) -> None:
-        super().__init__(placeholder="a part of IP, name, tag or condition", compact=True)
+        super().__init__("a part of IP, name, tag or condition")
 
     def action_drop(self) -> None:
         self.value = ""
@@ -227,7 +227,7 @@ class Dashboard(LiveScreen):
         grid = self._grid
         words: list[Part] = []
         if grid.filter_text:
-            words.append((f"filter “{grid.filter_text}”", "$dt-accent"))
+            words.append((f"filter “{clean(grid.filter_text)}”", "$dt-accent"))
             words.append((f"{grid.hidden} hidden · esc shows all", "$dt-muted"))
         if grid.marks:
             words.append((f"{len(grid.marks)} marked", "$dt-accent"))

@@ -6,6 +6,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len, set_cell_size
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -83,7 +84,7 @@ class DetailsScreen(LiveScreen):
     def show_present(self, present: Present) -> None:
         lines = self._lines(present)
         width = max(10, self.size.width - 3)
-        self._text.update(Content("\n").join(_content(line, width) for line in lines))
+        self._text.update(Content("\n").join(part for line in lines for part in _content(line, width)))
 
     def show_stale(self, stale: bool) -> None:
         self._page.set_class(stale, "-stale")
@@ -215,7 +216,8 @@ def _leaving(
     by_ip = {one.ip: one for one in snapshot.backends}
     after = [(by_ip[ip], round(part * backend.users)) for ip, part in parts.items() if ip is not None]
     shown = after[:HEIRS_SHOWN]
-    widths = [max(len(one.ip) for one, _ in shown), max(len(names.get(one.ip, "")) for one, _ in shown)]
+    called = {one.ip: shortened(clean(names.get(one.ip, "")), NAME_WIDTH) for one, _ in shown}
+    widths = [max(len(one.ip) for one, _ in shown), max(map(cell_len, called.values()))]
     number = max(len(format.count(one.users + gain)) for one, gain in shown)
     for one, gain in shown:
         full = capacity is not None and one.users + gain > capacity
@@ -224,7 +226,7 @@ def _leaving(
             [
                 [
                     Piece(f"→ {one.ip:<{widths[0]}}  "),
-                    Piece(f"{shortened(names.get(one.ip, ''), NAME_WIDTH):<{min(widths[1], NAME_WIDTH)}}  ", MUTED),
+                    Piece(f"{set_cell_size(called[one.ip], widths[1])}  ", MUTED),
                     Piece(f"{format.count(one.users):>{number}} → {format.count(one.users + gain):>{number}}"),
                     Piece(f"   ≈ +{format.count(gain)}", MUTED),
                     Piece(f"   beyond {format.count(capacity or 0)}" if full else "", DANGER),
@@ -274,11 +276,16 @@ def _titled(title: str, lines: Sequence[Line]) -> list[Line]:
     return [[Piece(f"{'' if number else title:<{TITLE_WIDTH}}", MUTED), *line] for number, line in enumerate(lines)]
 
 
-def _content(line: Line, width: int) -> Content:
+def _content(line: Line, width: int) -> list[Content]:
+    """A line as text; where it is longer than the screen is wide it goes on below itself, beside the titles."""
     parts: list[Part] = []
     for piece in line:
         text = clean(piece.text)
         bare = text.lstrip(" ")
         # A gap has no style of its own: some viewers of the pictures drop blanks at the beginning of a styled text.
         parts += [(text[: len(text) - len(bare)], ""), (bare, STYLES[piece.meaning])]
-    return Content.assemble(*parts).truncate(width, ellipsis=True)
+    rest, lines = Content.assemble(*parts), []
+    while rest.cell_length > width and (cut := rest.plain.rfind(" ", TITLE_WIDTH + 1, width + 1)) > 0:
+        lines.append(rest[:cut])
+        rest = Content.assemble(" " * TITLE_WIDTH, rest[cut + 1 :])
+    return [*lines, rest.truncate(width, ellipsis=True)]

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.highlighter import Highlighter
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from director_tui.text import clean
 from director_tui.ui.commands import commands_of
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from textual.widget import Widget
 
 GAP: Final = 3
+
+
+class _Cleaned(Highlighter):
+    """Shows what may be part of a text and yet must not reach a terminal as it is."""
+
+    def highlight(self, text: Text) -> None:
+        text.plain = clean(text.plain)
 
 
 class TypedLine(Input):
@@ -22,6 +32,9 @@ class TypedLine(Input):
     """
 
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def __init__(self, placeholder: str) -> None:
+        super().__init__(placeholder=placeholder, compact=True, highlighter=_Cleaned())
 
 
 class KeyBar(Static):

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
-from rich.highlighter import Highlighter
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
@@ -49,7 +48,6 @@ from director_tui.ui.user_tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from rich.text import Text
     from textual.events import Paste
     from textual.widget import Widget
 
@@ -94,7 +92,7 @@ class UserLine(TypedLine):
 
     def __init__(self, names: Sequence[str]) -> None:
         """``names`` are those looked up so far, the newest last; it grows while this is used."""
-        super().__init__(placeholder="a user name, as it logs in", compact=True, highlighter=_Cleaned())
+        super().__init__("a user name, as it logs in")
         self._names = names
         self._place = len(names)
 
@@ -125,13 +123,6 @@ class UserLine(TypedLine):
     def looked_up(self) -> None:
         """The name was taken: the next arrow goes back from there."""
         self._place = len(self._names)
-
-
-class _Cleaned(Highlighter):
-    """Shows what may be part of a name and yet must not reach a terminal as it is."""
-
-    def highlight(self, text: Text) -> None:
-        text.plain = clean(text.plain)
 
 
 class LookupScreen(LiveScreen):

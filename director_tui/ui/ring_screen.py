@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 
+from director_tui.link.monitor import stale_after_s
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.commands import bindings
@@ -48,6 +49,7 @@ class RingScreen(LiveScreen):
         super().__init__(cluster, times, present)
         self._use = use
         self._watch = watch
+        self._opened_s = times.mono_s()
         self._compared: tuple[DirectorView, ...] = ()
         self._disagreeing: tuple[Disagreement, ...] = ()
         self._verdict = Remark(id="verdict")
@@ -79,15 +81,22 @@ class RingScreen(LiveScreen):
         self._show_detail()
 
     def show_stale(self, stale: bool) -> None:
-        self._grid.set_stale(stale)
-        self._verdict.set_class(stale, "-stale")
-
-    def tick(self) -> None:
-        super().tick()
+        old = stale or self._views_are_old()
+        self._grid.set_stale(old)
+        self._verdict.set_class(old, "-stale")
         reading = self.present.reading if self.present is not None else None
         if reading is not None and reading.views:
-            age_s = self.times.mono_s() - reading.views_mono_s
-            self._rule.say((f"all directors asked {format.span(age_s)} ago", "$dt-muted"))
+            asked = f"all directors asked {format.span(self.times.mono_s() - reading.views_mono_s)} ago"
+            self._rule.say((f"○ STALE: {asked}", "$dt-danger bold") if old else (asked, "$dt-muted"))
+
+    def _views_are_old(self) -> bool:
+        """What every director says has an age of its own. From before the screen was opened it may be older: they are
+        asked at once then."""
+        reading = self.present.reading if self.present is not None else None
+        if reading is None or not reading.views:
+            return False
+        since_s = max(reading.views_mono_s, self._opened_s)
+        return self.times.mono_s() - since_s > stale_after_s(self.cluster.interval_s)
 
     def on_grid_cursor_moved(self) -> None:
         self._show_detail()

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from rich.cells import cell_len
 
 from director_tui.director import hashring
 from director_tui.link.questions import Question
@@ -188,6 +189,16 @@ async def test_nothing_breaks_on_small_screens(size: tuple[int, int]) -> None:
         await screen.until("10.1.0.1")
         await screen.press("j", "j", "k")
         assert all(len(line) <= size[0] for line in screen.lines)
+
+
+async def test_a_long_sentence_goes_on_below_and_names_are_measured_in_cells() -> None:
+    ring = FakeRing(rows=[Row("10.1.0.1"), Row("10.1.0.2"), Row("10.1.0.3")])
+    async with dashboard(ring, (60, 40), names={"10.1.0.2": "郵件二號", "10.1.0.3": "mail-03"}) as screen:
+        await screen.press("enter")
+        await screen.until("hash leads elsewhere", "known without counting")
+        assert "…" not in screen.text
+        ends = {cell_len(screen.line(f"→ 10.1.0.{number}").partition("100 →")[0]) for number in (2, 3)}
+        assert len(ends) == 1
 
 
 async def test_it_scrolls_by_letters() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 
 from director_tui.ui.commands import COMMANDS, commands_of
 from director_tui.ui.dashboard import Dashboard
@@ -350,3 +350,13 @@ async def test_the_footer_says_what_works_while_a_text_is_typed() -> None:
         assert "q back" not in screen.lines[-1]
         await screen.press("j", "enter")
         await screen.until("q back", gone=["enter look it up"])
+
+
+async def test_a_filter_that_was_pasted_can_not_steer_the_terminal() -> None:
+    async with dashboard() as screen:
+        await screen.press("slash")
+        line = screen.app.focused
+        assert line is not None
+        line.post_message(Paste("a\u202eb\x9b31mc"))
+        await screen.until("filter “a\ufffdb\ufffd31mc”")
+        assert not {"\u202e", "\x9b"} & set(screen.text)

@@ -12,6 +12,7 @@ import pytest
 from director_tui.errors import Unreachable
 from director_tui.link import monitor
 from director_tui.link.ring import Ring
+from director_tui.ui import ring_screen
 from tests.ui.fakes import DIRECTORS, ROWS, FakeRing, Row, Screen, dashboard, make_app, ring_row
 
 if TYPE_CHECKING:
@@ -269,3 +270,15 @@ async def test_small_screens(size: tuple[int, int]) -> None:
         await screen.press("q")
         await screen.resize(80, 24)
         await screen.until("28,764")
+
+
+async def test_what_the_directors_said_goes_stale_by_its_own_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring_screen, "stale_after_s", lambda interval_s: 0.3)
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        await screen.until("ring 3/3 synced")
+        gate = ring.gates[DIRECTORS[2], "ring"] = asyncio.Event()
+        await screen.press("g")
+        await screen.until("● LIVE", "○ STALE: all directors asked")
+        gate.set()
+        await screen.until("all directors asked 0s ago", gone=["STALE"])
