@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.ring.fixtures import (
     REAL_FIXTURES,
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["make_ring", "make_sshd", "real_ring", "real_sshds", "ring_agent", "ring_known_hosts"]
+
+# A machine that is busy for a moment is no counterexample.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _skipped = pytest.StashKey["Skipped"]()
 
