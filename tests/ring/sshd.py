@@ -14,6 +14,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -251,7 +252,7 @@ class Agent:
             cleanup.callback(agent.wait)
             cleanup.callback(agent.terminate)
             (folder / "agent.pid").write_text(str(agent.pid))
-            if not processes.wait_until(self.socket.exists, 10):
+            if not processes.wait_until(self._listens, 10):
                 raise RuntimeError("ssh-agent doesn't start")
             for key in self._keys:
                 self.add(key)
@@ -264,6 +265,11 @@ class Agent:
     @property
     def environment(self) -> dict[str, str]:
         return {"SSH_AUTH_SOCK": str(self.socket)}
+
+    def _listens(self) -> bool:
+        """Its socket is there a moment before anybody listens on it."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
 
     def add(self, key: Path) -> None:
         subprocess.run(["ssh-add", "-q", key], env={"PATH": PATH, **self.environment}, check=True)
