@@ -100,13 +100,6 @@ class Sessions:
         """Those of all directors that answered."""
         return tuple(one for sessions in self.by_director.values() for one in sessions)
 
-    def per_backend(self) -> dict[str, int]:
-        """How many sessions each backend has, by IP; a backend without any is not there."""
-        counts: dict[str, int] = {}
-        for session in self.all:
-            counts[session.ip] = counts.get(session.ip, 0) + 1
-        return counts
-
 
 async def sessions(
     ring: Ring,
