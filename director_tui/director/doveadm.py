@@ -4,17 +4,20 @@ This is the complete list of what is ever run on a director. A call is the words
 long to wait for it, and how to read what it prints; :meth:`Call.command` makes the whole command line.
 
 ``-f tab`` stands before the subcommand because some subcommands have an ``-f`` of their own, and ``--`` before whatever
-a person typed.
+a person typed. Backends are always named by literal IPs: for a name with several addresses doveadm sends several
+commands at once, of which the director loses all but the first, and waits for ever (2.3.19).
 """
 
 from __future__ import annotations
 
 import enum
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from director_tui.director import parse
+from director_tui.director.model import MAX_VHOSTS
 from director_tui.text import canonical_ip
 
 if TYPE_CHECKING:
@@ -42,6 +45,10 @@ on standard error; the second more is there to hear that."""
 LIST_LIMIT_S: Final = 60.0
 """How long the calls may take whose output grows with the number of users or sessions."""
 
+CHANGE_LIMIT_S: Final = 75.0
+"""How long the end of a changing call is waited for. A director holds it back for up to 30 s until its ring is synced,
+and its answer for up to 30 s more until the change has gone round."""
+
 LONGEST_ARGUMENT: Final = 1024
 """Characters of a name or a tag. A director itself closes the conversation at a line of more bytes than this."""
 
@@ -59,8 +66,9 @@ class Call(Generic[ResultT_co]):
 
     ``words`` follow the words of the tool. ``limit_s`` is how long to wait for its end, in seconds. ``parse`` turns its
     standard output into the result, and raises MalformedOutput. ``changes`` is whether the ring may be another after
-    it, ``waits_for_sync`` whether the director holds it back until the ring is synced (up to 30 s before and after).
-    ``honest`` is whether exit status 0 means success; where it doesn't, standard error tells.
+    it: such a call is never ended from here, only waited for no longer. ``waits_for_sync`` is whether the director
+    holds it back until the ring is synced (up to 30 s before and after), ``honest`` whether exit status 0 means
+    success; where it doesn't, standard error tells.
     """
 
     tool: Tool
@@ -149,6 +157,81 @@ def settings(version: tuple[int, ...] = ()) -> Call[RingSettings]:
     return Call(Tool.DOVECONF, _SETTINGS, lambda stdout: parse.ring_settings(stdout, version))
 
 
+def update(ip: str, vhosts: int) -> Call[None]:
+    """Set a backend's vhost count. Raises ValueError for what is no literal IP or no count of 0…1000."""
+    return _change(("director", "update", canonical_ip(ip), _count(vhosts)), waits_for_sync=True)
+
+
+def up(ip: str) -> Call[None]:
+    """Let new users be sent to a backend again. Raises ValueError if ``ip`` is no literal IP, as all of these do."""
+    return _change(("director", "up", canonical_ip(ip)), waits_for_sync=True)
+
+
+def down(ip: str) -> Call[None]:
+    """Send no new users to a backend; its vhost count is kept, and whoever is there stays."""
+    return _change(("director", "down", canonical_ip(ip)), waits_for_sync=True)
+
+
+def add(ip: str, vhosts: int, tag: str = "") -> Call[None]:
+    """Add a backend; of one that is there it sets the vhost count. Raises ValueError also for a tag that can't be one:
+    a director takes everything behind the first ``@`` for the tag."""
+    if "@" in tag:
+        raise ValueError(f"the tag {tag} has an @ in it; a director can't take that")
+    words = ("-t", check_argument(tag, "tag")) if tag else ()
+    return _change(("director", "add", *words, canonical_ip(ip), _count(vhosts)), waits_for_sync=True)
+
+
+def remove(ip: str) -> Call[None]:
+    """Forget a backend and its assignments. Sessions that run go on, so it is for one without any."""
+    return _change(("director", "remove", canonical_ip(ip)), waits_for_sync=True)
+
+
+def flush(ip: str | None, max_parallel: int | None = None) -> Call[None]:
+    """Move the users of a backend, or of all, whose hash leads elsewhere, and end their sessions. It takes minutes, and
+    ends when the last move has begun.
+
+    Raises ValueError for a ``max_parallel`` below 1: doveadm would take no notice of it.
+    """
+    if max_parallel is not None and not 1 <= max_parallel < 2**32:
+        raise ValueError(f"the number of users moved at a time is 1 to {2**32 - 1:,}")
+    pace = ("--max-parallel", str(max_parallel)) if max_parallel is not None else ()
+    return _change(("director", "flush", *pace, _backend_or_all(ip)), math.inf)
+
+
+def forget_users(ip: str | None) -> Call[None]:
+    """``flush -F``: forget the assignments on a backend, or all, and end no session: a user can then be on two
+    backends at once."""
+    return _change(("director", "flush", "-F", _backend_or_all(ip)), waits_for_sync=ip is not None)
+
+
+def move(user: str, ip: str) -> Call[None]:
+    """Assign a user to a backend, for as long as the assignment lasts. Raises ValueError also for the name."""
+    return _change(("director", "move", "--", check_argument(user, "user name"), canonical_ip(ip)))
+
+
+def kick(user: str) -> Call[None]:
+    """End all sessions of a user on every director. Success says nothing about whether there were any."""
+    return _change(("director", "kick", "--", check_argument(user, "user name")))
+
+
+def one_after_the_other(mark: str, *, go_on: bool = False) -> tuple[str, ...]:
+    """The words of the remote ``sh`` that runs commands in order, each of which comes as a line on its standard input.
+
+    When it begins it prints the line ``mark ready``, and after each command ``mark STATUS``; on standard error it
+    prints ``mark`` alone each time, so that both outputs can be cut. An empty line comes before each of these. ``mark``
+    is a word that nobody can guess. At the first command that fails it ends, unless it is to ``go_on``.
+    """
+    return ("sh", "-c", _ONE_AFTER_THE_OTHER, mark, "on" if go_on else "end")
+
+
+# One line without exclamation marks and single quotes, because the login shell, which may be a csh, has to pass it on.
+_ONE_AFTER_THE_OTHER: Final = (
+    r"""say() { printf "\n%s %s\n" "$0" "$1"; printf "\n%s\n" "$0" >&2; }; say ready; """
+    r"""while IFS= read -r line; do eval "$line" </dev/null; s=$?; say "$s"; """
+    r"""[ "$s" -eq 0 ] || [ "$1" = on ] || exit "$s"; done"""
+)
+
+
 _SETTINGS: Final = (
     "director_mail_servers",
     "director_username_hash",
@@ -176,6 +259,24 @@ def check_argument(text: str, kind: str) -> str:
         if 0xD800 <= code < 0xE000:
             raise ValueError(f"the {kind} is not valid UTF-8")
     return text
+
+
+def _count(vhosts: int) -> str:
+    if not 0 <= vhosts <= MAX_VHOSTS:
+        raise ValueError(f"{vhosts} is no vhost count: it is 0 to {MAX_VHOSTS}")
+    return str(vhosts)
+
+
+def _backend_or_all(ip: str | None) -> str:
+    return canonical_ip(ip) if ip is not None else "all"
+
+
+def _nothing(stdout: bytes) -> None:
+    """What changes the ring prints nothing on standard output; what comes all the same is kept beside it."""
+
+
+def _change(words: tuple[str, ...], limit_s: float = CHANGE_LIMIT_S, *, waits_for_sync: bool = False) -> Call[None]:
+    return Call(Tool.DOVEADM, words, _nothing, limit_s, changes=True, waits_for_sync=waits_for_sync)
 
 
 def _read(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
 import pytest
 
 from director_tui.director import doveadm
 from director_tui.director.doveadm import Call, Tool
 from director_tui.director.model import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 READING: list[tuple[Call[object], str, str]] = [
     (doveadm.status(), "-f tab director status", "doveadm director status"),
@@ -20,6 +27,75 @@ READING: list[tuple[Call[object], str, str]] = [
     (doveadm.proxy_list(), "-f tab proxy list", "doveadm proxy list"),
     (doveadm.version(), "-n", "doveconf"),
 ]
+
+
+CHANGING: list[tuple[Call[None], str, bool]] = [
+    (doveadm.update("10.0.0.1", 0), "director update 10.0.0.1 0", True),
+    (doveadm.update("2001:DB8::1", 1000), "director update 2001:db8::1 1000", True),
+    (doveadm.up("10.0.0.1"), "director up 10.0.0.1", True),
+    (doveadm.down("10.0.0.1"), "director down 10.0.0.1", True),
+    (doveadm.add("10.0.0.1", 100), "director add 10.0.0.1 100", True),
+    (doveadm.add("10.0.0.1", 100, "-t"), "director add -t -t 10.0.0.1 100", True),
+    (doveadm.remove("10.0.0.1"), "director remove 10.0.0.1", True),
+    (doveadm.flush("10.0.0.1"), "director flush 10.0.0.1", False),
+    (doveadm.flush(None, 500), "director flush --max-parallel 500 all", False),
+    (doveadm.forget_users("10.0.0.1"), "director flush -F 10.0.0.1", True),
+    (doveadm.forget_users(None), "director flush -F all", False),
+    (doveadm.move("-joe", "10.0.0.1"), "director move -- -joe 10.0.0.1", False),
+    (doveadm.kick("joe"), "director kick -- joe", False),
+]
+
+
+@pytest.mark.parametrize(("call", "words", "waits"), CHANGING)
+def test_changing_calls(call: Call[None], words: str, waits: bool) -> None:
+    assert " ".join(call.words) == words
+    assert call.changes
+    assert call.waits_for_sync is waits
+    assert call.limit_s >= 75
+
+
+def test_every_vhost_count_there_is_and_no_other() -> None:
+    assert [doveadm.update("10.0.0.1", count).words[-1] for count in range(1001)] == [str(one) for one in range(1001)]
+    for count in (-1, 1001, 4294967295):
+        with pytest.raises(ValueError, match="no vhost count"):
+            doveadm.update("10.0.0.1", count)
+        with pytest.raises(ValueError, match="no vhost count"):
+            doveadm.add("10.0.0.1", count)
+
+
+@pytest.mark.parametrize("name", ["localhost", "all", "10.0.0.1@gold", "10.0.0.1 10.0.0.2", "5", "", "10.0.0.1-2"])
+def test_a_backend_is_a_literal_ip(name: str) -> None:
+    makers: list[Callable[[str], Call[None]]] = [
+        *(doveadm.up, doveadm.down, doveadm.remove, doveadm.flush, doveadm.forget_users),
+        *(lambda ip: doveadm.update(ip, 1), lambda ip: doveadm.add(ip, 1), lambda ip: doveadm.move("joe", ip)),
+    ]
+    for maker in makers:
+        with pytest.raises(ValueError, match="IP"):
+            maker(name)
+
+
+@pytest.mark.parametrize("tag", ["a@b", "a\tb", "a\nb", "\x7f"])
+def test_no_tag_that_a_director_would_take_for_another(tag: str) -> None:
+    with pytest.raises(ValueError, match="the tag"):
+        doveadm.add("10.0.0.1", 100, tag)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2**32])
+def test_no_pace_that_doveadm_would_take_no_notice_of(count: int) -> None:
+    with pytest.raises(ValueError, match="moved at a time"):
+        doveadm.flush("10.0.0.1", count)
+
+
+@pytest.mark.parametrize(("go_on", "printed"), [(False, ["ready", "0", "3"]), (True, ["ready", "0", "3", "0"])])
+def test_a_shell_runs_lines_in_order_and_says_how_each_ended(go_on: bool, printed: list[str]) -> None:
+    lines = b"echo \"a  b\"; echo mark >&2\nsh -c 'cat; exit 3'\nprintf mark\n"
+    words = doveadm.one_after_the_other("M", go_on=go_on)
+    # As sshd does it: one line for the login shell.
+    ran = subprocess.run(["sh", "-c", shlex.join(words)], input=lines, capture_output=True, check=False)
+    parts = ran.stdout.split(b"\nM ")
+    assert [part.partition(b"\n")[0].decode() for part in parts[1:]] == printed
+    assert parts[1] == b"ready\na  b\n"
+    assert [part.strip() for part in ran.stderr.split(b"\nM\n")] == [b"", b"mark", *[b""] * (len(printed) - 1)]
 
 
 @pytest.mark.parametrize(("call", "words", "title"), READING)
