@@ -1,0 +1,90 @@
+"""How far an operation is, as values that a screen draws."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from director_tui.operations.plan import Outcome, Plan
+
+
+class Phase(enum.Enum):
+    """Where an operation stands."""
+
+    CHECKING = "checking"
+    RUNNING = "running"
+    ASKING = "asking"
+    """A command failed, and nothing goes on before somebody has decided."""
+    PROVING = "proving"
+    ENDED = "ended"
+
+
+class LineStatus(enum.Enum):
+    """Where one command stands; the last three are the outcomes."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DONE = "done"
+    """It ended with status 0, and nothing is proven yet."""
+    FAILED = "failed"
+    """It ended otherwise, and nothing is proven yet."""
+    APPLIED = "applied"
+    NOT_APPLIED = "not applied"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One command of the plan. ``output`` is cleaned; ``note`` is what the proof showed, if that needs words.
+
+    ``sent_mono_s`` is the monotonic clock when it was sent, ``elapsed_s`` how long it took, None until it ended.
+    """
+
+    target: str
+    text: str
+    status: LineStatus = LineStatus.PENDING
+    sent_mono_s: float | None = None
+    elapsed_s: float | None = None
+    exit_status: int | None = None
+    output: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushProgress:
+    """What is left of a flush, read beside it. ``per_min`` is how many users went in the last
+    minute, ``eta_s`` how long it may still take; None while that can't be told."""
+
+    users_at_start: int
+    users_left: int
+    per_min: float | None = None
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An operation as it stands. ``id`` is its name in the journal; ``question`` is set while it is asking.
+
+    ``notes`` are what else is to be said: that it is slower, on how many directors the result was seen, that the
+    journal could not be written at the end.
+    """
+
+    id: str
+    plan: Plan
+    reason: str
+    started_at: datetime
+    started_mono_s: float
+    lines: tuple[Line, ...]
+    phase: Phase = Phase.CHECKING
+    question: str = ""
+    flush: FlushProgress | None = None
+    outcome: Outcome | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        return self.phase is not Phase.ENDED
