@@ -18,7 +18,7 @@ from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, NAME_
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import SLACK_S, is_production, ring_word, warnings
 from director_tui.ui.lines import Lines, Remark, Rule
-from director_tui.ui.live import LiveScreen
+from director_tui.ui.live import TICK_S, LiveScreen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -113,6 +113,11 @@ class ClustersScreen(LiveScreen):
 
     def show_present(self, present: Present) -> None:
         self._show_rows()
+
+    @property
+    def tick_s(self) -> float:
+        """It tells ages of its own."""
+        return TICK_S
 
     def tick(self) -> None:
         super().tick()

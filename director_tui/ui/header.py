@@ -72,6 +72,17 @@ def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, n
     return _fitted(groups, width, right=(f"{now:%H:%M:%S} UTC", "$dt-muted"))
 
 
+def calm_left_s(cluster: ClusterConfig, reading: Reading, now_s: float) -> float:
+    """How long the status line stays as it is but for the time of day, in seconds, until it tells how old something
+    is; 0 while it does, or says when something is tried again."""
+    snapshot = reading.snapshot
+    if snapshot is None or snapshot.ring is None or reading.link.status is not LinkStatus.LIVE:
+        return 0.0
+    late_s = snapshot.taken_mono_s + cluster.interval_s + SLACK_S
+    old_s = snapshot.ring_taken_mono_s + stale_after_s(cluster.interval_s)
+    return max(0.0, min(late_s, old_s) - now_s)
+
+
 def is_production(cluster: ClusterConfig) -> bool:
     """Whether its environment gets the warning colour."""
     return clean(cluster.environment).casefold() in {"production", "prod", "live"}

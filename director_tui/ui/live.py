@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -11,7 +12,7 @@ from textual.screen import Screen
 
 from director_tui.errors import RingUnreadable
 from director_tui.link.monitor import stale_after_s
-from director_tui.ui.header import status_line
+from director_tui.ui.header import calm_left_s, status_line
 from director_tui.ui.key_bar import KeyBar
 from director_tui.ui.lines import Lines, Rule
 
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from director_tui.ui.format import Part
 
 TICK_S: Final = 0.5
-"""How often ages and the clock are looked at, apart from the readings."""
+"""How often ages are looked at, apart from the readings, while there are any to be seen."""
+CALM_TICK_S: Final = 2.5
+"""How often at least while there are none, but only the clock. Each reading sets it, too, and is drawn anyway: to draw
+is what costs most of an idle dashboard."""
 SHORT_LINES: Final = 30
 LOW_LINES: Final = 14
 TINY_LINES: Final = 8
@@ -84,6 +88,7 @@ class LiveScreen(Screen[None]):
         # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
         self._status = Lines()
         self._keys = KeyBar(*self.GROUPS)
+        self._next_tick: asyncio.TimerHandle | None = None
 
     def compose(self) -> ComposeResult:
         yield self._status
@@ -123,10 +128,13 @@ class LiveScreen(Screen[None]):
         if self.present is not None:
             self.show_present(self.present)
         self.tick()
-        self.set_interval(TICK_S, self.tick)
+
+    async def on_unmount(self) -> None:
+        if self._next_tick is not None:
+            self._next_tick.cancel()
 
     def tick(self) -> None:
-        """Whatever changes by the clock alone: ages, and with them what may be believed."""
+        """Whatever changes by the clock alone: ages, and with them what may be believed. Calls itself again."""
         now_s = self.times.mono_s()
         reading = self.present.reading if self.present is not None else None
         stale = False
@@ -134,6 +142,16 @@ class LiveScreen(Screen[None]):
             stale = now_s - reading.snapshot.taken_mono_s > stale_after_s(self.cluster.interval_s)
         self.show_stale(stale)
         self._status.show([status_line(self.cluster, reading, now_s, self.times.utc(), self.line_width)])
+        if self._next_tick is not None:
+            self._next_tick.cancel()
+        self._next_tick = asyncio.get_running_loop().call_later(self.tick_s, self.tick)
+
+    @property
+    def tick_s(self) -> float:
+        """How long until the next tick, in seconds, if no reading comes before."""
+        reading = self.present.reading if self.present is not None else None
+        calm_s = calm_left_s(self.cluster, reading, self.times.mono_s()) if reading is not None else 0.0
+        return max(TICK_S, min(calm_s, CALM_TICK_S))
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         self._keys.show_for(self.focused)

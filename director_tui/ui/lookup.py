@@ -33,7 +33,7 @@ from director_tui.ui.grid import Grid
 from director_tui.ui.header import GAP, SLACK_S, short_name
 from director_tui.ui.key_bar import TypedLine
 from director_tui.ui.lines import Rule, Sentences
-from director_tui.ui.live import LiveScreen, failure_lines
+from director_tui.ui.live import TICK_S, LiveScreen, failure_lines
 from director_tui.ui.user_tables import (
     PLACEMENT_COLUMNS,
     SESSION_COLUMNS,
@@ -292,6 +292,11 @@ class LookupScreen(LiveScreen):
 
     def show_present(self, present: Present) -> None:
         self._draw()
+
+    @property
+    def tick_s(self) -> float:
+        """It tells ages of its own."""
+        return TICK_S
 
     def tick(self) -> None:
         super().tick()

@@ -67,7 +67,7 @@ class RingScreen(LiveScreen):
         self._grid.focus()
         self._watch(True)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         self._watch(False)
 
     def show_present(self, present: Present) -> None:
