@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director.model import State
@@ -41,8 +42,12 @@ class MailServers:
     cut: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=8)
 def parse_mail_servers(value: str) -> MailServers:
-    """Read the text of ``director_mail_servers``; never raises, what is wrong with it is in the result."""
+    """Read the text of ``director_mail_servers``; never raises, what is wrong with it is in the result.
+
+    Kept, because every reading is held against the same text.
+    """
     ips: dict[str, str] = {}
     names: list[str] = []
     repeated: list[str] = []

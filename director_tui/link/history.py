@@ -51,6 +51,11 @@ class History:
         self._slots.append(slot)
         self._newest = number
 
+    @property
+    def slot(self) -> int:
+        """The number of the slot that the last reading went to; equal counts in the same slot tell nothing new."""
+        return self._newest
+
     def users(self, ip: str) -> tuple[int | None, ...]:
         """The counts of one backend, a slot each, oldest first; None where it was not there or nothing was read."""
         return tuple(slot.users.get(ip) for slot in self._slots)

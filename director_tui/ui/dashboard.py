@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
 
+from director_tui.director.model import State
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
@@ -74,6 +75,7 @@ class Dashboard(LiveScreen):
     def __init__(self, cluster: ClusterConfig, times: Times) -> None:
         super().__init__(cluster, times)
         self._drawn: Snapshot | None = None
+        self._rows_stand_on: tuple[object, ...] = ()
         self._totals = Lines()
         self._message = Remark()
         self._grid = Grid[BackendRow](COLUMNS, key=lambda row: row.backend.ip, matches=matches)
@@ -111,6 +113,10 @@ class Dashboard(LiveScreen):
     def _show_backends(self, present: Present, snapshot: Snapshot) -> None:
         settings = present.reading.settings
         consistent = settings.consistent_hashing if settings is not None else True
+        stands_on = snapshot.backends, present.history.slot, consistent
+        if stands_on == self._rows_stand_on and not any(each.state is State.DOWN for each in snapshot.backends):
+            return  # only how long one has been down changes by the clock alone
+        self._rows_stand_on = stands_on
         self._grid.set_rows(
             backend_rows(snapshot, present.history, self.cluster.names, self.times.utc(), consistent=consistent)
         )
