@@ -130,10 +130,11 @@ def placement(hash_: int, tag: str) -> Call[Placement]:
 def assignments(ip: str | None = None) -> Call[tuple[Assignment, ...]]:
     """Every assigned user hash, or those on one backend; about 30 bytes each, so on demand only.
 
-    ``-f /dev/null`` keeps doveadm from listing every user of the user database, which can panic (2.3.19.1). Raises
-    ValueError if ``ip`` is not a literal IP address.
+    ``-f /dev/null`` keeps doveadm from listing every user of the user database, which can panic (2.3.19.1). Behind
+    ``--`` a line for sudo that allows this allows no other file to be read. Raises ValueError if ``ip`` is no literal
+    IP.
     """
-    words = ("director", "map", "-f", "/dev/null", *((canonical_ip(ip),) if ip else ()))
+    words = ("director", "map", "-f", "/dev/null", *(("--", canonical_ip(ip)) if ip else ()))
     return _read(words, parse.assignments, LIST_LIMIT_S)
 
 

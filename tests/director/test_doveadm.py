@@ -22,7 +22,7 @@ READING: list[tuple[Call[object], str, str]] = [
     (doveadm.placement(7, ""), "-f tab director status -- 7", "doveadm director status"),
     (doveadm.placement(7, "gold"), "-f tab director status -- 7 gold", "doveadm director status"),
     (doveadm.assignments(), "-f tab director map -f /dev/null", "doveadm director map"),
-    (doveadm.assignments("2001:DB8::1"), "-f tab director map -f /dev/null 2001:db8::1", "doveadm director map"),
+    (doveadm.assignments("2001:DB8::1"), "-f tab director map -f /dev/null -- 2001:db8::1", "doveadm director map"),
     (doveadm.dump(), "-f tab director dump", "doveadm director dump"),
     (doveadm.proxy_list(), "-f tab proxy list", "doveadm proxy list"),
     (doveadm.version(), "-n", "doveconf"),
