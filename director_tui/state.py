@@ -1,24 +1,43 @@
 """The state folder: what this program keeps about a cluster from one run to the next.
 
 ``$XDG_STATE_HOME/director-tui/CLUSTER/``, folders for the owner alone (0700), files too (0600). A file is there whole
-or not at all, whatever happens while it is written.
+or not at all, whatever happens while it is written; of one that grows by lines each line is.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import secrets
 import stat
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import StateError
 from director_tui.text import clean
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+
+APPEND_WAIT_S: Final = 5.0
+"""How long another program may take to append before this one gives up: it takes milliseconds."""
+APPEND_PAUSE_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of a file; ``whole`` says that it is all of it. Where it isn't, the first line may lack its beginning."""
+
+    content: bytes
+    whole: bool
 
 
 def state_folder(cluster: str) -> Path:
@@ -63,14 +82,106 @@ def write_state(cluster: str, name: str, content: bytes) -> None:
         raise _failed(file, "can't be written", error) from None
 
 
+def keep_state(cluster: str, name: str, content: bytes, limit: int) -> bytes:
+    """Put a file into the cluster's state unless it is there, and return what is there then: whoever comes first, wins.
+
+    Raises StateError, as :func:`read_state` and :func:`write_state` do.
+    """
+    folder = state_folder(cluster)
+    file = folder / name
+    new = folder / f".{name}.{secrets.token_hex(8)}"
+    try:
+        _make(folder)
+        try:
+            _write(new, content)
+            with suppress(FileExistsError):
+                os.link(new, file)
+        finally:
+            new.unlink(missing_ok=True)
+        _sync_folder(folder)
+        return read_plain_file(file, limit)
+    except OSError as error:
+        raise _failed(file, "can't be written", error) from None
+
+
+def append_state(cluster: str, name: str, lines: Iterable[bytes]) -> None:
+    """Add lines, given without their ends, to a file of the cluster's state. They are on disk when this returns.
+
+    Several programs may do it at once. Behind a line that was torn a new one begins. Raises StateError; none of these
+    lines is in the file then, as far as the disk lets them be taken back.
+    """
+    folder = state_folder(cluster)
+    file = folder / name
+    try:
+        _make(folder)
+        with open(file, "ab+", buffering=0, opener=_for_owner) as opened:
+            descriptor = opened.fileno()
+            _check_plain(descriptor)
+            _wait_for_turn(descriptor)
+            end = os.fstat(descriptor).st_size
+            torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+            try:
+                if torn:
+                    _append(descriptor, b"\n")
+                for line in lines:
+                    _append(descriptor, line + b"\n")
+                os.fsync(descriptor)
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, end)
+                raise
+        if not end:
+            _sync_folder(folder)
+    except OSError as error:
+        raise _failed(file, "can't be written", error) from None
+
+
+def read_state_tail(cluster: str, name: str, limit: int) -> Tail | None:
+    """The last ``limit`` bytes of one file of the cluster's state, or None if it isn't there. Raises StateError."""
+    file = state_folder(cluster) / name
+    try:
+        with open(file, "rb", opener=_without_waiting) as opened:
+            _check_plain(opened.fileno())
+            size = os.fstat(opened.fileno()).st_size
+            opened.seek(max(0, size - limit))
+            return Tail(opened.read(limit), whole=size <= limit)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(file, "can't be read", error) from None
+
+
+def lock_state(cluster: str, name: str) -> int | None:
+    """Lock a file of the cluster's state, which is made for this, and return its descriptor; closing that unlocks it,
+    and so does the end of the program, whatever ends it. None if another one has it locked.
+
+    Raises StateError.
+    """
+    folder = state_folder(cluster)
+    file = folder / name
+    try:
+        _make(folder)
+        descriptor = _for_owner(str(file), os.O_RDWR | os.O_CREAT)
+        try:
+            _check_plain(descriptor)
+            if _locked(descriptor):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    except OSError as error:
+        raise _failed(file, "can't be locked", error) from None
+    return None
+
+
 def read_plain_file(file: Path, limit: int) -> bytes:
     """A file's content; at the end of symbolic links there may be a plain file only, of at most ``limit`` bytes.
 
     Raises OSError.
     """
     with open(file, "rb", opener=_without_waiting) as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise OSError(0, "no plain file")
+        _check_plain(opened.fileno())
         content = opened.read(limit + 1)
     if len(content) > limit:
         raise OSError(0, f"larger than {limit:,} bytes")
@@ -83,7 +194,38 @@ def _without_waiting(file: str, flags: int) -> int:
 
 
 def _for_owner(file: str, flags: int) -> int:
-    return os.open(file, flags, FILE_MODE)
+    return os.open(file, flags | os.O_NONBLOCK, FILE_MODE)
+
+
+def _check_plain(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(0, "no plain file")
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock it, unless another program has. The kernel lets go of it when the descriptor is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+            return False
+        raise
+    return True
+
+
+def _wait_for_turn(descriptor: int) -> None:
+    """Only whoever appends alone can take back half a line. Somebody who was stopped at it must not stop us, too."""
+    deadline_s = time.monotonic() + APPEND_WAIT_S
+    while not _locked(descriptor):
+        if time.monotonic() > deadline_s:
+            raise OSError(0, f"another program has been writing to it for {APPEND_WAIT_S:g} s")
+        time.sleep(APPEND_PAUSE_S)
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """In one write, so that nobody reads half a line as long as there is room on the disk; the second says why not."""
+    while line:
+        line = line[os.write(descriptor, line) :]
 
 
 def _state_home() -> Path:
@@ -124,5 +266,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _failed(file: Path, what: str, error: OSError) -> StateError:
-    remedy = "check its owner and mode, and the room on the disk"
+    if error.errno in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:
+        remedy = "keep the state on a file system of this machine: set XDG_STATE_HOME"
+    else:
+        remedy = "check its owner and mode, and the room on the disk"
     return StateError(f"{clean(str(file))} {what}: {error.strerror}", remedy)
