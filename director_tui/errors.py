@@ -6,6 +6,7 @@
     ├── UsageError                a wrong option or argument                                  exit status 2
     ├── ConfigError               config.toml, or the OpenSSH configuration, is not right     exit status 2
     ├── StateError                the state folder can't be read or written                   exit status 2
+    ├── OperationRefused          the program does not act on the ring, and says why          exit status 2
     ├── LinkError                 a director can't be reached or talked to                    exit status 3
     │   ├── Unreachable           no TCP connection: name, route, refused, time limit
     │   ├── HostKeyError          never tried again by itself, never got round
@@ -76,6 +77,13 @@ class ConfigError(DirectorTuiError):
 
 class StateError(DirectorTuiError):
     """The state folder, or a file in it, can't be read or written."""
+
+    exit_status = 2
+    permanent = True
+
+
+class OperationRefused(DirectorTuiError):
+    """The program does not act on the ring; the sentence says why. Nothing was sent."""
 
     exit_status = 2
     permanent = True

@@ -24,3 +24,8 @@ class Times:
 
 
 SYSTEM_TIMES = Times()
+
+
+def iso(time: datetime, precision: str = "milliseconds") -> str:
+    """A time as JSON has it: ``2026-11-24T21:40:12.345Z``; ``precision`` is that of :meth:`datetime.isoformat`."""
+    return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
