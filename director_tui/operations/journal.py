@@ -1,0 +1,184 @@
+"""The journal: everything done to a ring and everything seen to change, one JSON object a line, only ever appended to.
+
+``journal.jsonl`` in the cluster's state folder, for every program that runs here at once. A line is on disk before
+:meth:`Journal.append` returns, and so before the command is sent that it announces; whoever can't append does not act.
+
+An operation is all records with its id. It begins with one *planned* (verb, title, targets, reason, the commands).
+Its commands are counted from 1: the *step*. An *intent* has the command that is about to be sent; one of a batch has
+all of its commands, and the step of the first. A *result* has one command with its step, its target, what it printed,
+the outcome, and the target's row before and after; a later one of the same step takes its place. A step with an intent
+and no result has an unknown end. What changed by others is *observed* and belongs to no operation.
+
+All text is cleaned when it is written and, because a file is outside text, too, when it is read; only the words of
+commands are written as they are. Keys that this version doesn't know are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from director_tui.operations.plan import Outcome
+from director_tui.operations.record import Event, Record, as_json, bounded, cleaned, from_json
+from director_tui.operations.redaction import read_user_words, users_in
+from director_tui.operations.who import who_am_i
+from director_tui.state import append_state, read_state_tail, state_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from director_tui.state import Tail
+
+FILE: Final = "journal.jsonl"
+
+NEWEST: Final = 10_000
+"""Records that are read at most, if nobody asks for less."""
+
+READ_LIMIT_BYTES: Final = 32 * 1024 * 1024
+"""No more of the file's end is read, however few records are in it."""
+
+_FIRST_READ_BYTES: Final = 256 * 1024
+
+_CLOCKS_DIFFER: Final = timedelta(days=1)
+"""A clock may have been put right: only behind a record this much too old are there none that are new enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What was read, in the order in which it was written.
+
+    ``not_understood`` is the number of lines that are no records to this version, ``cut`` whether there are older
+    records that were asked for and not read.
+    """
+
+    records: tuple[Record, ...] = ()
+    not_understood: int = 0
+    cut: bool = False
+
+
+class Journal:
+    """The journal of one cluster. It keeps nothing open, and may be used from several threads."""
+
+    def __init__(self, cluster: str, *, redact_users: bool = False) -> None:
+        """``redact_users`` puts a word in the place of each user name that is written, see redaction.py."""
+        self.cluster: Final = cluster
+        self._redact_users = redact_users
+        self._who = who_am_i()
+
+    @property
+    def path(self) -> Path:
+        return state_folder(self.cluster) / FILE
+
+    def append(self, *records: Record, users: Iterable[str] = ()) -> None:
+        """Add records; they are on disk when this returns, which takes as long as the disk does: not for an event loop.
+
+        ``users`` are names of users that are in them beside those that their commands name. Raises StateError: then
+        none of them is in the journal.
+        """
+        names = (*users, *(name for record in records for words in record.argv for name in users_in(words)))
+        written = [cleaned(replace(record, who=record.who or self._who)) for record in records]
+        if self._redact_users and names:
+            words = read_user_words(self.cluster)
+            written = [words.in_record(record, names) for record in written]
+        lines = [json.dumps(as_json(bounded(record))).encode("ascii") for record in written]
+        append_state(self.cluster, FILE, lines)
+
+    def read(self, since: datetime | None = None, newest: int = NEWEST) -> Extract:
+        """The newest records, at most this many, none older than ``since``. Raises StateError."""
+        limit = _FIRST_READ_BYTES
+        while True:
+            tail = read_state_tail(self.cluster, FILE, limit)
+            if tail is None:
+                return Extract()
+            lines = _lines(tail)
+            first = next((one for one in lines if one is not None), None)
+            wanted = [one for one in lines if one is None or since is None or one.time >= since]
+            all_there = tail.whole or (since is not None and first is not None and first.time < since - _CLOCKS_DIFFER)
+            if all_there or len(wanted) > newest or limit >= READ_LIMIT_BYTES:
+                break
+            limit = min(4 * limit, READ_LIMIT_BYTES)
+        taken = wanted[max(0, len(wanted) - newest) :]
+        records = tuple(one for one in taken if one is not None)
+        return Extract(records, len(taken) - len(records), cut=not all_there or len(wanted) > newest)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One operation with all of its records, or one record that belongs to none."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def operation(self) -> str | None:
+        return self.records[0].operation
+
+    @property
+    def first(self) -> Record:
+        """The record that says what it is: the planned one, if that was read."""
+        return next((one for one in self.records if one.event is Event.PLANNED), self.records[0])
+
+    @property
+    def results(self) -> tuple[Record, ...]:
+        """One for each command that was sent, in their order; an unknown one where the end was not seen."""
+        by_step: dict[int, Record] = {}
+        for record in self.records:
+            if record.step is None:
+                continue
+            if record.event is Event.RESULT:
+                by_step[record.step] = record
+            elif record.event is Event.INTENT:
+                for number, words in enumerate(record.argv):
+                    sent = replace(
+                        record,
+                        event=Event.RESULT,
+                        step=record.step + number,
+                        argv=(words,),
+                        targets=record.targets[number : number + 1],
+                        outcome=Outcome.UNKNOWN,
+                    )
+                    by_step.setdefault(record.step + number, sent)
+        return tuple(by_step[step] for step in sorted(by_step))
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of all of it: unknown if one is, applied if all are. None if nothing was sent."""
+        outcomes = {one.outcome for one in self.results}
+        if not outcomes:
+            return None
+        if Outcome.UNKNOWN in outcomes:
+            return Outcome.UNKNOWN
+        return Outcome.APPLIED if outcomes == {Outcome.APPLIED} else Outcome.NOT_APPLIED
+
+    def concerns(self, ip: str) -> bool:
+        """Whether it is about this backend, or about all."""
+        return any(
+            ip in one.targets or ip in one.before or ip in one.after or "all" in one.targets for one in self.records
+        )
+
+
+def entries(records: Iterable[Record]) -> tuple[Entry, ...]:
+    """The records by operation, in the order in which each began; those of no operation stand between, each alone."""
+    grouped: dict[object, list[Record]] = {}
+    for number, record in enumerate(records):
+        grouped.setdefault(number if record.operation is None else record.operation, []).append(record)
+    return tuple(Entry(tuple(each)) for each in grouped.values())
+
+
+def new_operation_id(now: datetime) -> str:
+    """``20261124-214012-3fa9c1``; ``now`` is in UTC."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _lines(tail: Tail) -> list[Record | None]:
+    """The records, None for lines that are none."""
+    lines = tail.content.split(b"\n")
+    if not tail.whole:
+        del lines[0]
+    torn = lines.pop() if lines else b""
+    records = [from_json(line) for line in lines if line.strip()]
+    # Somebody may be about to write it.
+    return [*records, last] if (last := from_json(torn)) is not None else records
