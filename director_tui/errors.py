@@ -16,6 +16,7 @@
     │   ├── ConnectionLost        the connection was there and went away
     │   ├── NoAnswer              a time limit passed while waiting
     │   ├── SessionRefused        connected, but sshd opens no session on it (MaxSessions)
+    │   ├── ShellRefused          connected, but no shell there takes several commands (a forced command)
     │   └── RingUnreadable        none of the configured directors can be read; carries the reason for each
     ├── DoveadmError              the command ran on the director and failed; carries status and output
     ├── MalformedOutput           the command ran, but what it printed is not what doveadm prints
@@ -151,6 +152,10 @@ class NoAnswer(LinkError):
 
 class SessionRefused(LinkError):
     """The connection stands, but sshd opened no further session on it."""
+
+
+class ShellRefused(LinkError):
+    """The connection stands, but no remote shell takes several commands over it: each has to be run by itself."""
 
 
 class RingUnreadable(LinkError):

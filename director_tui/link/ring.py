@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from director_tui.director import doveadm
 from director_tui.director.doveadm import Tool
 from director_tui.director.failures import failure_of
 from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer, RingUnreadable
@@ -32,6 +33,9 @@ NEXT_START_S: Final = 0.5
 
 MAX_ABANDONED: Final = 3
 """Sessions given up on one connection before it is replaced: sshd keeps each one's slot until its command ends."""
+
+POLLED: Final = frozenset({doveadm.status(), doveadm.ring_status()})
+"""What is asked again and again, and takes little of a director's time beside that of a session of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,6 @@ class DirectorLink:
         self._failures = 0
         self._retry_at_s = 0.0
         self._running = 0
-        self._changing = 0
 
     @property
     def connected(self) -> bool:
@@ -76,19 +79,21 @@ class DirectorLink:
         return max(0.0, self._retry_at_s - time.monotonic())
 
     async def call(self, call: Call[ResultT]) -> Answer[ResultT]:
-        """Run one call here. Raises LinkError, DoveadmError or MalformedOutput, with this director's name in it."""
+        """Run one call here that only reads; those that change something are carried out by link/changing.py.
+
+        Raises LinkError, DoveadmError or MalformedOutput, with this director's name in it.
+        """
+        if call.changes:
+            raise ValueError("a changing call is never given up, as this one would be when its time is over")
         connection = await asyncio.shield(self.connecting())
         self._running += 1
-        self._changing += call.changes
         try:
-            words = self.config.doveadm if call.tool is Tool.DOVEADM else self.config.doveconf
-            reply = await connection.run(call.command(words), call.limit_s)
+            reply = await connection.run(self.command(call), call.limit_s, kept=call in POLLED)
         except DirectorTuiError as error:
-            self._note_failure(connection, error)
+            self.note_failure(connection, error)
             raise
         finally:
             self._running -= 1
-            self._changing -= call.changes
             self._replace_worn_out(connection)
         failure = failure_of(call, reply.status, reply.stdout, reply.stderr)
         if failure is not None:
@@ -101,6 +106,10 @@ class DirectorLink:
             raise
         self.failure = None
         return Answer(value, self.name, reply.elapsed_s, reply.stdout)
+
+    def command(self, call: Call[object]) -> tuple[str, ...]:
+        """The argument vector of a call here, with this director's own words for doveadm or doveconf."""
+        return call.command(self.config.doveadm if call.tool is Tool.DOVEADM else self.config.doveconf)
 
     def connecting(self) -> asyncio.Task[Connection]:
         """The connection, or the attempt to make one that is under way or is begun by this.
@@ -148,7 +157,7 @@ class DirectorLink:
         # Many dashboards lose the same director at the same moment; they should not all come back in the same one.
         self._retry_at_s = time.monotonic() + wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret depends on it
 
-    def _note_failure(self, connection: Connection, error: DirectorTuiError) -> None:
+    def note_failure(self, connection: Connection, error: DirectorTuiError) -> None:
         """Part with a connection that is gone or worn out.
 
         A command that did not end in time keeps its slot in sshd, and the peer may be frozen as a whole. Closing frees
@@ -161,14 +170,15 @@ class DirectorLink:
         if connection.lost:
             self._connection = None
             self._back_off(error)
-        elif not self._changing and (frozen or connection.abandoned >= MAX_ABANDONED):
+        elif not connection.changing and (frozen or connection.abandoned >= MAX_ABANDONED):
             self._connection = None
             self._back_off(error)
             _closing(connection)
 
     def _replace_worn_out(self, connection: Connection) -> None:
         """Calls that were cancelled wear a connection out as well, without a failure; no other call loses by this."""
-        if self._connection is connection and not self._running and connection.abandoned >= MAX_ABANDONED:
+        idle = not self._running and not connection.changing
+        if self._connection is connection and idle and connection.abandoned >= MAX_ABANDONED:
             self._connection = None
             _closing(connection)
 

@@ -1,7 +1,8 @@
 """SSH connections to directors: connect, ask who may know, run commands. What others use of SSH is here.
 
-ssh_login.py and ssh_keys.py belong to it and are imported by nobody else. The three are the only ones of this program
-to import asyncssh, beside the practice ring's server. It takes 0.2 s to import, so whoever uses it imports it late.
+ssh_login.py, ssh_keys.py, ssh_session.py and ssh_shell.py belong to it and are imported by nobody else. They are the
+only ones of this program to import asyncssh, beside the practice ring's server. It takes 0.2 s to import, so whoever
+uses it imports it late.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ import contextlib
 import getpass
 import logging
 import os
-import shlex
-import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -23,28 +22,32 @@ import asyncssh
 from asyncssh.config import SSHClientConfig
 
 from director_tui.config import parse_destination
-from director_tui.errors import ConfigError, ConnectionLost, MalformedOutput, NoAnswer, SessionRefused
+from director_tui.errors import ConfigError, ConnectionLost, NoAnswer, SessionRefused, ShellRefused
 from director_tui.link.host_keys import add_to_known_hosts, known_keys, refusal
 from director_tui.link.once import Once
 from director_tui.link.questions import Ask, Question
 from director_tui.link.ssh_config import HostConfig, find_ssh, from_settings, home, query
 from director_tui.link.ssh_keys import Keyring
 from director_tui.link.ssh_login import CertificateRefused, KeyRefused, Login
+from director_tui.link.ssh_session import Command, Reply
+from director_tui.link.ssh_shell import KeptShell, Shell, command_line, no_shell, overflow
 from director_tui.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from director_tui.config import Destination
+    from director_tui.link.ssh_session import Session
 
-__all__ = ["Ask", "Connection", "Question", "Reply", "Ssh", "add_to_known_hosts"]
+__all__ = ["Ask", "Connection", "Question", "Reply", "Shell", "Ssh", "add_to_known_hosts"]
 
 CLOSE_LIMIT_S: Final = 1.0
 SESSIONS: Final = 4
 """Commands side by side on one connection. sshd's default MaxSessions is 10, and abandoned commands keep theirs."""
 REFUSED_WAITS_S: Final = (0.05, 0.2, 0.5)
 """When sshd refuses a session, wait so long and try again: it notices a moment late that the one before has ended."""
-OUTPUT_LIMIT_BYTES: Final = 64 * 2**20
+GREETING_LIMIT_S: Final = 6.0
+"""How long a remote shell may take to say that it is ready."""
 JUMPS_LIMIT: Final = 8
 
 # Nothing may write over the screen, and its debug messages hold what was sent.
@@ -52,16 +55,6 @@ _log = logging.getLogger("asyncssh")
 _log.addHandler(logging.NullHandler())
 _log.propagate = False
 asyncssh.set_log_level(logging.CRITICAL + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a command left behind. A status above 128 may mean that signal ``status - 128`` ended it."""
-
-    status: int
-    stdout: bytes
-    stderr: bytes
-    elapsed_s: float
 
 
 _Route = tuple[HostConfig, ...]
@@ -98,8 +91,9 @@ class Ssh:
         return await self._log_in(clean(destination), config, jump)
 
     async def close(self) -> None:
-        """Close every connection that is still open."""
-        await asyncio.gather(*(connection.close() for connection in tuple(self._connections)))
+        """Close every connection that is still open; those that changing commands need, when these have ended."""
+        needed = {hop for connection in self._connections if connection.changing for hop in connection.jumps}
+        await asyncio.gather(*(connection.close() for connection in self._connections - needed))
 
     async def _configuration(self, destination: Destination, identity: Path | None = None) -> HostConfig:
         if ssh := find_ssh():
@@ -173,7 +167,7 @@ class Connection:
     """One SSH connection, logged in.
 
     ``abandoned`` counts the commands that were given up: sshd keeps a session for each of them until it ends over
-    there, so a connection with several is better replaced.
+    there, so a connection with several is better replaced. Not so those that change a ring: they are never given up.
     """
 
     def __init__(
@@ -187,8 +181,11 @@ class Connection:
         self._closed: Callable[[Connection], object] | None = closed
         self._users = 0
         self._slots = asyncio.Semaphore(SESSIONS)
+        self._kept = KeptShell(self.open_shell, self._abandon)
+        self._changes: set[asyncio.Future[Any]] = set()
+        self._close_later = False
         self._openings: set[asyncio.Task[Any]] = set()
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         login.when_lost(self._end)
 
     @property
@@ -196,29 +193,84 @@ class Connection:
         """Whether nothing can be run over it any more."""
         return self.login.lost.is_set()
 
+    @property
+    def changing(self) -> bool:
+        """Whether something runs over it that may change a ring."""
+        return bool(self._changes)
+
+    @property
+    def jumps(self) -> list[Connection]:
+        """The connections that this one goes through."""
+        return [self._jump, *self._jump.jumps] if self._jump else []
+
     async def wait_lost(self) -> None:
         """Returns when the connection is lost or closed."""
         await self.login.lost.wait()
 
-    async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"") -> Reply:
-        """Run a command; its words reach it as they are, whatever is in them.
+    async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"", kept: bool = False) -> Reply:
+        """Run a command that only reads; its words reach it as they are, whatever is in them.
 
-        ``limit_s`` covers all of it: waiting for one of the sessions, opening it, running. Raises NoAnswer,
-        ConnectionLost, SessionRefused, and MalformedOutput if it never stops printing.
+        ``limit_s`` covers all of it: waiting for one of the sessions, opening it, running. ``kept`` is for what is
+        asked again and again: a remote shell is kept for it. Raises NoAnswer, ConnectionLost, SessionRefused, and
+        MalformedOutput if it never stops printing.
         """
-        line = shlex.join(argv).encode("utf-8", "surrogateescape")
         try:
-            async with asyncio.timeout(limit_s), self._slots:
-                for wait_s in REFUSED_WAITS_S:
-                    with contextlib.suppress(SessionRefused):  # so it has not begun, and can be tried again
-                        return await self._run(line, stdin)
-                    await asyncio.sleep(wait_s)
-                return await self._run(line, stdin)
+            async with asyncio.timeout(limit_s):
+                if kept and (reply := await self._kept.run(argv)) is not None:
+                    return reply
+                async with self._slots:
+                    reply = await self._run(command_line(argv), stdin)
+                if kept:
+                    self._kept.ran(argv)
+                return reply
         except TimeoutError:
             raise NoAnswer(f"{self.destination}: no answer within {limit_s:g} s", "") from None
 
+    def run_to_its_end(self, argv: Sequence[str], wanted: Callable[[], bool]) -> asyncio.Task[Reply]:
+        """Begin a command that may change a ring. It is never given up, nor is this connection closed before its end.
+
+        Whoever waits for the task must not cancel it. ``wanted`` is asked just before the command goes out, and unless
+        it says yes, nothing begins. Raises ConnectionLost, SessionRefused and MalformedOutput, as run() does.
+        """
+        task = asyncio.create_task(self._run_to_its_end(command_line(argv), wanted), name=f"change {self.destination}")
+        self.keep_for(task)
+        return task
+
+    async def open_shell(self, *, go_on: bool = False) -> Shell:
+        """A shell that runs commands one after the other, up to the first that fails, unless it is to ``go_on``.
+
+        It has a session of its own for as long as it runs, beside those of run(). Raises ConnectionLost,
+        SessionRefused, and ShellRefused where something else answers than a shell.
+        """
+        shell = Shell(self.destination, go_on=go_on)
+        try:
+            async with asyncio.timeout(GREETING_LIMIT_S):
+                await self._open_patiently(shell, command_line(shell.words))
+                await asyncio.wait([shell.greeting])
+                shell.greeting.result()
+        except TimeoutError:
+            self._abandon(shell)
+            raise no_shell(self.destination, f"it was not ready after {GREETING_LIMIT_S:g} s") from None
+        except asyncio.CancelledError:
+            self._abandon(shell)
+            raise
+        except ShellRefused:
+            if not shell.ended.done():
+                self._abandon(shell)
+            raise
+        return shell
+
+    def keep_for(self, change: asyncio.Future[Any]) -> None:
+        """Don't close before this has ended, which may change a ring."""
+        self._changes.add(change)
+        change.add_done_callback(self._changed)
+
     async def close(self) -> None:
-        """Close it; quickly, also when the other side is frozen."""
+        """Close it; quickly, also when the other side is frozen. While changes run, only after them."""
+        if self.changing and not self.lost:
+            self._close_later = True
+            return
+        await self._kept.close()
         self._conn.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT_S):
@@ -226,8 +278,8 @@ class Connection:
         self._end()
         if self._openings:
             await asyncio.wait(self._openings, timeout=CLOSE_LIMIT_S)
-        if self._ending:
-            await asyncio.wait([self._ending])
+        if ending := self._ending - {asyncio.current_task()}:
+            await asyncio.wait(ending)
 
     def enter(self) -> None:
         """For jump hosts: one more connection goes through this one."""
@@ -240,8 +292,45 @@ class Connection:
             self._conn.close()
 
     async def _run(self, line: bytes, stdin: bytes) -> Reply:
-        session = _Session(stdin)
-        started = time.monotonic()
+        command = Command(stdin)
+        try:
+            reply = await self._reply_to(command, line)
+        except asyncio.CancelledError:
+            self._abandon(command)
+            raise
+        if command.overflowed:
+            self._abandon(command)
+            raise overflow(self.destination)
+        return reply
+
+    async def _run_to_its_end(self, line: bytes, wanted: Callable[[], bool]) -> Reply:
+        command = Command(wanted=wanted, to_its_end=True)
+        reply = await self._reply_to(command, line)
+        if command.overflowed:
+            raise overflow(self.destination)
+        return reply
+
+    async def _reply_to(self, command: Command, line: bytes) -> Reply:
+        started_s = time.monotonic()
+        await self._open_patiently(command, line)
+        await asyncio.wait([command.ended])
+        if command.status is None and not command.overflowed:
+            raise self._lost_while_running()
+        return Reply(command.status or 0, bytes(command.stdout), bytes(command.stderr), time.monotonic() - started_s)
+
+    async def _open_patiently(self, session: Session, line: bytes) -> None:
+        """Open a session, also where sshd has none left at first."""
+        for wait_s in REFUSED_WAITS_S:
+            try:
+                return await self._open(session, line)
+            except SessionRefused:  # so it has not begun, and can be tried again
+                if session.given_up:
+                    raise
+            self._kept.finish()
+            await asyncio.sleep(wait_s)
+        return await self._open(session, line)
+
+    async def _open(self, session: Session, line: bytes) -> None:
         # asyncssh can't be cancelled while it opens a session: it would forget the session and sshd would not, and the
         # command could start much later. So that goes on beside us, and a session we gave up is closed once it is open.
         opening = asyncio.create_task(
@@ -251,14 +340,12 @@ class Connection:
         )
         self._openings.add(opening)
         opening.add_done_callback(self._opened)
+        await asyncio.wait([opening])
         try:
-            await asyncio.wait([opening])
-            if exception := opening.exception():
-                raise exception
-            await session.ended.wait()
+            opening.result()
         except asyncssh.ChannelOpenError as error:
             await asyncio.sleep(0)  # a lost connection fails its channels first, and says so one turn of the loop later
-            if self.lost:
+            if self.lost or session.opened:
                 raise self._lost_while_running() from None
             raise SessionRefused(
                 f"{self.destination}: sshd opens no further session ({clean(error.reason)})",
@@ -266,19 +353,8 @@ class Connection:
             ) from None
         except (asyncssh.Error, OSError):
             raise self._lost_while_running() from None
-        except asyncio.CancelledError:
-            self._abandon(session)
-            raise
-        if session.overflowed:
-            self._abandon(session)
-            raise MalformedOutput(
-                f"{self.destination}: a command printed more than {OUTPUT_LIMIT_BYTES >> 20} MiB; the rest was not read"
-            )
-        if session.status is None:
-            raise self._lost_while_running()
-        return Reply(session.status, bytes(session.stdout), bytes(session.stderr), time.monotonic() - started)
 
-    def _abandon(self, session: _Session) -> None:
+    def _abandon(self, session: Session) -> None:
         self.abandoned += 1
         session.give_up()
 
@@ -286,6 +362,14 @@ class Connection:
         self._openings.discard(opening)
         if not opening.cancelled():
             opening.exception()  # a session that was given up fails with nobody listening
+
+    def _changed(self, change: asyncio.Future[Any]) -> None:
+        self._changes.discard(change)
+        if change.cancelled():
+            return  # with this whole program: there is nothing left to close in order
+        change.exception()  # nobody may be waiting any more
+        if self._close_later and not self._changes:
+            self._beside(self.close())
 
     def _lost_while_running(self) -> ConnectionLost:
         if self.lost:
@@ -301,62 +385,12 @@ class Connection:
         if self._jump:
             self._jump.leave()
         if self.login.proxy:
-            self._ending = asyncio.create_task(self.login.proxy.end())
+            self._beside(self.login.proxy.end())
 
-
-class _Session(asyncssh.SSHClientSession[bytes]):
-    """Collects what one command prints. ``status`` stays None if the other side never told it."""
-
-    def __init__(self, stdin: bytes) -> None:
-        self.stdout = bytearray()
-        self.stderr = bytearray()
-        self.status: int | None = None
-        self.overflowed = False
-        self.ended = asyncio.Event()
-        self._stdin = stdin
-        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
-        self._given_up = False
-
-    def give_up(self) -> None:
-        self._given_up = True
-        if self._channel:
-            self._channel.abort()
-
-    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
-        self._channel = chan
-        if self._given_up:  # before the command has been asked for
-            chan.abort()
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "given up")
-
-    def session_started(self) -> None:
-        if self._channel and not self._given_up:
-            if self._stdin:
-                self._channel.write(self._stdin)
-            self._channel.write_eof()
-
-    def data_received(self, data: bytes, datatype: int | None) -> None:
-        kept = self.stderr if datatype == asyncssh.EXTENDED_DATA_STDERR else self.stdout
-        if len(kept) + len(data) > OUTPUT_LIMIT_BYTES:
-            self.overflowed = True
-            self.ended.set()
-        elif not self.overflowed:
-            kept += data
-
-    def exit_status_received(self, status: int) -> None:
-        self.status = status
-
-    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
-        self.status = _status_of_signal(signal)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended.set()
-
-
-def _status_of_signal(name: str) -> int:
-    try:
-        return 128 + signal.Signals[f"SIG{name}"]
-    except KeyError:
-        return 255
+    def _beside(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ending)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
 
 def _configuration_without_openssh(destination: Destination, ssh_config: Path | None) -> HostConfig:

@@ -30,11 +30,12 @@ class FakeConnection:
         self.destination = destination
         self.lost = False
         self.abandoned = 0
+        self.changing = False
         self.closed = False
         self.ran: list[tuple[str, ...]] = []
         self._answers = answers
 
-    async def run(self, argv: Sequence[str], limit_s: float) -> Reply:
+    async def run(self, argv: Sequence[str], limit_s: float, *, kept: bool = False) -> Reply:
         assert tuple(argv[:3]) == ("env", "TZ=UTC", "LC_ALL=C")
         assert limit_s > 0
         if self.lost:

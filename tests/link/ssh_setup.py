@@ -64,6 +64,13 @@ class FaultyServer(asyncssh.SSHServer):
         return True
 
 
+class OpenServer(FaultyServer):
+    """Lets anybody in."""
+
+    def begin_auth(self, username: str) -> bool:
+        return False
+
+
 @contextlib.asynccontextmanager
 async def serving(
     folder: Path,

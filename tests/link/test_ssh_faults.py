@@ -8,9 +8,8 @@ import asyncssh
 import pytest
 
 from director_tui.errors import AuthenticationFailed, ConnectionLost, MalformedOutput, NoAnswer
-from director_tui.link import ssh as ssh_module
-from director_tui.link import ssh_login
-from tests.link.ssh_setup import FaultyServer, Person, serving, until
+from director_tui.link import ssh_login, ssh_session
+from tests.link.ssh_setup import FaultyServer, OpenServer, Person, serving, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,11 +51,6 @@ class BothServer(InteractiveServer):
 
     def validate_password(self, username: str, password: str) -> bool:
         return password == "correct"
-
-
-class OpenServer(FaultyServer):
-    def begin_auth(self, username: str) -> bool:
-        return False
 
 
 async def test_a_password(make_ssh: MakeSsh, tmp_path: Path) -> None:
@@ -179,7 +173,7 @@ async def test_invalid_utf8_does_not_end_the_connection(make_ssh: MakeSsh, tmp_p
 
 
 async def test_endless_output(make_ssh: MakeSsh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_module, "OUTPUT_LIMIT_BYTES", 1 << 20)
+    monkeypatch.setattr(ssh_session, "OUTPUT_LIMIT_BYTES", 1 << 20)
 
     async def endless(process: asyncssh.SSHServerProcess[bytes]) -> None:
         while not process.is_closing():

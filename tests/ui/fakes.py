@@ -212,8 +212,9 @@ class FakeConnection:
     ring: FakeRing
     lost: bool = False
     abandoned: int = 0
+    changing: bool = False
 
-    async def run(self, argv: Sequence[str], limit_s: float) -> FakeReply:
+    async def run(self, argv: Sequence[str], limit_s: float, *, kept: bool = False) -> FakeReply:
         if self.lost:
             raise ConnectionLost(f"{self.destination}: the connection was lost", "")
         try:
