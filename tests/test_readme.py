@@ -20,15 +20,30 @@ if TYPE_CHECKING:
 README = Path(__file__).parents[1] / "README.md"
 SUDO = ("sudo", "-n")
 
-CALLS: list[Call[Any]] = [
+READING: list[Call[Any]] = [
     doveadm.status(),
     doveadm.ring_status(),
     doveadm.user_hash("it's me, *@example.com"),
     doveadm.placement(4711, ""),
     doveadm.placement(4711, "gold"),
+    doveadm.assignments(),
+    doveadm.assignments("2001:db8::1"),
     doveadm.proxy_list(),
     doveadm.version(),
     doveadm.settings(),
+]
+CHANGING: list[Call[Any]] = [
+    doveadm.update("10.0.0.1", 0),
+    doveadm.up("10.0.0.1"),
+    doveadm.down("10.0.0.1"),
+    doveadm.add("10.0.0.1", 100),
+    doveadm.add("2001:db8::1", 100, "gold"),
+    doveadm.remove("10.0.0.1"),
+    doveadm.flush("10.0.0.1"),
+    doveadm.flush(None, 500),
+    doveadm.forget_users("10.0.0.1"),
+    doveadm.move("-joe", "10.0.0.1"),
+    doveadm.kick("it's me"),
 ]
 
 
@@ -41,29 +56,38 @@ def directors() -> tuple[DirectorConfig, ...]:
     return parse_config(text.encode(), README).cluster().directors
 
 
-def sudo_allows(block: str, words: tuple[str, ...]) -> bool:
+def rules(account: str, extra: tuple[str, ...] = ()) -> list[list[str]]:
+    """The commands of one block; each begins with its path, behind which ``extra`` is put."""
+    (block,) = [one for one in blocks("NOPASSWD") if one.startswith(f"{account} ALL=(root) NOPASSWD: ")]
+    listed = [one.split() for one in block.partition("NOPASSWD: ")[2].replace("\\\n", " ").split(",")]
+    return [[path, *extra, *words] for path, *words in listed]
+
+
+def sudo_allows(rules: list[list[str]], words: tuple[str, ...]) -> bool:
     """As sudoers(5) has it: the path of the command, then its arguments as one text with wildcards."""
-    assert block.startswith("ops ALL=(root) NOPASSWD: ")
-    rules = block.partition("NOPASSWD: ")[2].replace("\\\n", " ").split(",")
     command, *arguments = words
-    for rule in rules:
-        path, *pattern = rule.split()
-        if path == f"/usr/bin/{command}" and fnmatchcase(" ".join(arguments), " ".join(pattern)):
-            return True
-    return False
+    return any(
+        path == f"/usr/bin/{command}" and fnmatchcase(" ".join(arguments), " ".join(pattern))
+        for path, *pattern in rules
+    )
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_lines_for_sudo_allow_what_is_run_and_no_more(number: int) -> None:
-    block, other = blocks("NOPASSWD")[number], blocks("NOPASSWD")[1 - number]
+@pytest.mark.parametrize(("number", "extra"), [(0, ()), (1, ("-c", "/etc/dovecot-director/dovecot.conf"))])
+def test_the_lines_for_sudo_allow_what_is_run_and_no_more(number: int, extra: tuple[str, ...]) -> None:
+    view, ops = rules("view", extra), rules("ops", extra)
     director = directors()[number]
-    assert len(blocks("NOPASSWD")) == len(directors()) == 2
-    for call in CALLS:
-        words = call.command(director.doveadm if call.tool is Tool.DOVEADM else director.doveconf)
-        assert words[: len(ENVIRONMENT)] == ENVIRONMENT
-        words = words[len(ENVIRONMENT) :]
-        assert words[:2] == SUDO
-        assert sudo_allows(block, words[2:])
-        assert not sudo_allows(other, words[2:])
-    for refused in ("doveadm -f tab director flush all", "doveadm director status", "doveconf -a", "sh"):
-        assert not sudo_allows(block, tuple(refused.split()))
+    assert len(directors()) == 2
+    for calls, allowed, other in ((READING, view, ops), (CHANGING, ops, view)):
+        for call in calls:
+            words = call.command(director.doveadm if call.tool is Tool.DOVEADM else director.doveconf)
+            assert words[: len(ENVIRONMENT)] == ENVIRONMENT
+            words = words[len(ENVIRONMENT) :]
+            assert words[:2] == SUDO
+            assert sudo_allows(allowed, words[2:])
+            assert not sudo_allows(other, words[2:])
+    for refused in (
+        *("doveadm -f tab director flush all", "doveadm director status", "doveconf -a", "sh"),
+        "doveadm -f tab director map -f /etc/shadow",
+    ):
+        assert not sudo_allows(view, tuple(refused.split()))
+        assert not sudo_allows(ops, tuple(refused.split()))
