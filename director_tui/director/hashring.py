@@ -74,7 +74,7 @@ class HashRing:
             for ip, vhosts in zip(self.ips, self._vhosts, strict=True):
                 places[ip] += vhosts
             return {ip: count / self._ends[-1] for ip, count in places.items()}
-        return {ip: width / HASH_SPACE for ip, width in self._widths().items()}
+        return {ip: width / HASH_SPACE for ip, width in _widths_of(self.ips, self._vhosts)}
 
     def arcs(self) -> Iterable[tuple[int, str]]:
         """The hash space cut into arcs, ascending: the last hash of each, and the backend that it leads to.
@@ -87,14 +87,6 @@ class HashRing:
             yield point, self.ips[owner]
         if self.ips and self._points[-1] < HASH_SPACE - 1:
             yield HASH_SPACE - 1, self.ips[self._owners[0]]
-
-    def _widths(self) -> dict[str, int]:
-        widths = dict.fromkeys(self.ips, 0)
-        begin = 0
-        for last, ip in self.arcs():
-            widths[ip] += last + 1 - begin
-            begin = last + 1
-        return widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +181,22 @@ def _points_of(ips: tuple[str, ...], vhosts: tuple[int, ...]) -> tuple[array[int
     ]
     keyed.sort()
     return array("I", (key >> 16 for key in keyed)), array("H", (key & 0xFFFF for key in keyed))
+
+
+@lru_cache(maxsize=64)
+def _widths_of(ips: tuple[str, ...], vhosts: tuple[int, ...]) -> tuple[tuple[str, int], ...]:
+    """How many hashes lead to each backend of a tag. Kept, because every reading asks for the same ones."""
+    points, owners = _points_of(ips, vhosts)
+    widths = [0] * len(ips)
+    begin = 0
+    for point, owner in zip(points, owners, strict=True):
+        widths[owner] += point + 1 - begin
+        begin = point + 1
+    widths[owners[0]] += HASH_SPACE - begin
+    summed = dict.fromkeys(ips, 0)
+    for ip, width in zip(ips, widths, strict=True):
+        summed[ip] += width
+    return tuple(summed.items())
 
 
 def _overlay(before: HashRing, after: HashRing, leaving: str | None) -> Iterable[tuple[float, str | None, str | None]]:
