@@ -103,7 +103,7 @@ def expiry(expires: datetime | None, now: datetime, user_expire_s: float) -> str
     if left < timedelta(seconds=1):
         return "at any moment"
     seconds = left.total_seconds()
-    return f"in {_lasting(seconds if seconds < 60 else seconds // 60 * 60)}"
+    return f"in {lasting(seconds if seconds < 60 else seconds // 60 * 60)}"
 
 
 def is_session_of(session: ProxySession, user: str, hash_: int, username_hash: str | None) -> bool:
@@ -236,7 +236,7 @@ class _Said:
         after = (
             "when its assignment expires"
             if self.user_expire_s is None
-            else f"{_lasting(self.user_expire_s)} after its last session"
+            else f"{lasting(self.user_expire_s)} after its last session"
         )
         if hashed is None:
             return f"no backend of its tag is usable: when flushed, or {after}, a login {_WAITS}"
@@ -262,7 +262,7 @@ def _short(text: str, length: int) -> str:
     return f"{shown[: length - 1]}…" if len(shown) > length else shown
 
 
-def _lasting(seconds: float) -> str:
+def lasting(seconds: float) -> str:
     """A length of time in words: 42 s, 15 min, 2 h, 2 h 5 min."""
     minutes, rest_s = divmod(int(seconds), 60)
     hours, rest_min = divmod(minutes, 60)

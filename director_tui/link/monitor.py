@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
-from director_tui.director.agreement import parts, twins
+from director_tui.director.agreement import disagreements, parts, twins
 from director_tui.director.changes import Change, Subject
 from director_tui.director.failures import refused_by_sudo
 from director_tui.director.model import RingView, Snapshot, taking_part
@@ -20,9 +20,10 @@ from director_tui.link.history import History
 from director_tui.times import SYSTEM_TIMES, Times
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
     from datetime import datetime
 
+    from director_tui.director.agreement import Disagreement
     from director_tui.director.model import Backend, RingSettings
     from director_tui.link.ring import Answer, Ring
 
@@ -420,6 +421,22 @@ def undecided(views: tuple[DirectorView, ...]) -> tuple[str, ...]:
     (first, ring), *rest = known
     other = next((view for view, _ in rest if view.identity not in ring.members), None)
     return (first.director, other.director) if other is not None else ()
+
+
+def disagreements_of(reading: Reading, ips: Collection[str] | None = None) -> tuple[Disagreement, ...]:
+    """The backends about which this ring's directors disagree, of all or of these.
+
+    Without ``ips`` it looks at every row of every director.
+    """
+    rings = reading.rings
+    counted = rings.keys() - twins(rings).keys()
+    return disagreements(
+        {
+            one.director: [row for row in one.backends if ips is None or row.ip in ips]
+            for one in reading.views
+            if one.director in counted and one.failure is None
+        }
+    )
 
 
 def _known(views: tuple[DirectorView, ...]) -> list[tuple[DirectorView, RingView]]:

@@ -192,7 +192,7 @@ class Ring:
         """``closing`` is awaited last when this is closed: what the ring lives on, if that is ours."""
         self.cluster: Final = cluster
         self._closing = closing
-        self.links: Final = tuple(DirectorLink(one, ssh, _name(one, cluster)) for one in cluster.directors)
+        self.links: Final = tuple(DirectorLink(one, ssh, director_name(one, cluster)) for one in cluster.directors)
         self._ssh = ssh
         self._in_use = self.links[0]
         self._foreign: frozenset[str] = frozenset()
@@ -364,7 +364,7 @@ class _Asking(Generic[ResultT]):
             self._waiting.append(link)
 
 
-def _name(director: DirectorConfig, cluster: ClusterConfig) -> str:
+def director_name(director: DirectorConfig, cluster: ClusterConfig) -> str:
     """Its SSH destination; with the words for its doveadm where several directors are reached at the same place."""
     there = [one for one in cluster.directors if one.ssh == director.ssh]
     return director.ssh if len(there) == 1 else f"{director.ssh} ({' '.join(director.doveadm)})"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 
-from director_tui.link.monitor import stale_after_s
+from director_tui.link.monitor import disagreements_of, stale_after_s
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.commands import bindings
@@ -15,7 +15,7 @@ from director_tui.ui.header import naming
 from director_tui.ui.lines import Lines, Remark, Rule
 from director_tui.ui.live import LiveScreen
 from director_tui.ui.ring_rows import COLUMNS, RingRow, ring_rows
-from director_tui.ui.ring_words import disagreements_of, verdict
+from director_tui.ui.ring_words import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from director_tui.director.agreement import disagreements, twins
+from director_tui.director.agreement import twins
 from director_tui.link.monitor import foreign, undecided
 from director_tui.ui import format
 
@@ -35,15 +35,6 @@ def undecided_words(reading: Reading, name: Callable[[str], str]) -> str:
         return ""
     one, other, silent = map(name, (*apart, reading.views[0].director))
     return f"WHICH RING IS OURS? {one} and {other} are of different rings, {silent} says nothing"
-
-
-def disagreements_of(reading: Reading) -> tuple[Disagreement, ...]:
-    """The backends about which this ring's directors disagree. It looks at every row of every director."""
-    rings = reading.rings
-    counted = rings.keys() - twins(rings).keys()
-    return disagreements(
-        {one.director: one.backends for one in reading.views if one.director in counted and one.failure is None}
-    )
 
 
 def verdict(reading: Reading, disagreeing: Sequence[Disagreement], name: Callable[[str], str]) -> list[Part]:
