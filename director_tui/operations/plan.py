@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +87,10 @@ class Standing:
     """All that a plan stands on. ``reading`` has a snapshot, and the views of the directors where they are known.
 
     ``sessions`` is the number of sessions on each target that all directors together still pass on, None as long as
-    that is not known: they are asked for apart, and only a remove needs them. ``counted`` are the exact moves of the
-    users of each target, from its own hashes; empty where nobody has counted.
+    that is not known: they are asked for apart, and only a remove needs them. ``counted`` is, for each backend whose
+    users were counted, how many of them belong to which backend once the request is carried out (its own included,
+    None: to none); see :class:`~director_tui.operations.counting.Count`. It holds as long as the fingerprint does.
+    ``cluster`` is the ring's own (``Ring.cluster``): it has the directors that a reading names.
     """
 
     reading: Reading
@@ -165,12 +167,17 @@ class TargetChange:
     after: Backend | None
 
 
+NOT_THERE: Final = "not usable"
+"""What a fingerprint has no fact of is a backend that is not a target and takes no new users."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What a plan stands on, by what it is called in a sentence: ``10.1.0.3 vhosts`` → ``100``.
 
-    The target rows, the usable backends of their tags with their vhost counts, the state of the ring, and the kind of
-    confirmation that follows from all this. User counts are no part of it: they change all the time.
+    The target rows, the other usable backends of their tags with their vhost counts, the director in use, the state of
+    the ring, and the kind of confirmation that follows from all this. User counts are no part of it: they change all
+    the time.
     """
 
     facts: Mapping[str, str]
@@ -178,7 +185,7 @@ class Fingerprint:
     def changes_to(self, later: Fingerprint) -> tuple[str, ...]:
         """What is different later, each as a sentence (``10.1.0.3 vhosts: 100 → 0``); none if nothing is."""
         return tuple(
-            f"{name}: {self.facts.get(name, '–')} → {later.facts.get(name, '–')}"
+            f"{name}: {self.facts.get(name, NOT_THERE)} → {later.facts.get(name, NOT_THERE)}"
             for name in dict.fromkeys((*self.facts, *later.facts))
             if self.facts.get(name) != later.facts.get(name)
         )

@@ -31,10 +31,14 @@ class Prediction:
     """``forecasts`` has the targets and every backend of their tags that gains or loses by it, in the ring's order.
 
     ``at_once`` says what happens when the change is made, ``later`` what does on flush or expiry. ``exact`` is whether
-    the users were counted; else they are marked ``≈``.
+    the users were counted; else they are marked ``≈``. ``stranded`` are the users of backends of which none of their
+    tag would be usable: they would be nowhere. ``count_of`` are the backends whose users can be counted to make it
+    exact; none if it is, or if there is nothing to count.
     """
 
     forecasts: tuple[Forecast, ...]
     at_once: str
     later: str
     exact: bool
+    stranded: int = 0
+    count_of: tuple[str, ...] = ()

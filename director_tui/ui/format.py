@@ -13,6 +13,8 @@ from rich.cells import cell_len, set_cell_size
 
 from director_tui.director.changes import Subject
 from director_tui.director.model import Condition
+from director_tui.operations.words import listed as listed
+from director_tui.operations.words import plural as plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,16 +76,6 @@ def shortened(text: str, width: int) -> str:
 
 def count(number: int) -> str:
     return f"{number:,}"
-
-
-def plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def listed(words: Iterable[str]) -> str:
-    """One, two and three."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def address(ip: str, port: int) -> str:

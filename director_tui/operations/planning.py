@@ -1,0 +1,155 @@
+"""From a request and a reading to a plan; pure, nothing is sent.
+
+:func:`make_plan` for what a person is to look at, :func:`fingerprint` for whether that still holds: it is made again at
+each reading while a dialog is open, so it does not predict where users go.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from director_tui.director.model import State
+from director_tui.errors import OperationRefused
+from director_tui.link.monitor import disagreements_of
+from director_tui.link.ring import director_name
+from director_tui.operations.confirmation import confirmation, ring_words
+from director_tui.operations.effect import Effect, call_of, effect_of
+from director_tui.operations.forecasting import predict
+from director_tui.operations.gate import not_our_ring
+from director_tui.operations.plan import (
+    Command,
+    Fingerprint,
+    Flushed,
+    NoUsers,
+    Plan,
+    RowIs,
+    RowIsGone,
+    SessionsEnded,
+    UserIsOn,
+    Verb,
+)
+from director_tui.operations.sentences import notes, title, warnings
+from director_tui.operations.words import listed
+
+if TYPE_CHECKING:
+    from director_tui.config import DirectorConfig
+    from director_tui.director.agreement import Disagreement
+    from director_tui.director.model import Backend
+    from director_tui.operations.plan import Check, Confirmation, Request, Standing, Target
+
+
+def make_plan(request: Request, standing: Standing) -> Plan:
+    """What would be done, with what effect, on the director in use.
+
+    Raises OperationRefused where it can't be done at all, with a sentence that says why.
+    """
+    effect = _effect(request, standing)
+    request = effect.request
+    director = _director_in_use(standing)
+    prediction = predict(
+        effect,
+        standing.counted or {},
+        capacity=standing.cluster.capacity,
+        settings=standing.reading.settings,
+    )
+    kind, raised_by = confirmation(effect, standing)
+    commands = tuple(_commands(effect))
+    return Plan(
+        request=request,
+        cluster=standing.cluster.name,
+        title=title(request),
+        director=director_name(director, standing.cluster),
+        commands=commands,
+        command_lines=tuple(shlex.join(one.call.command(director.doveadm)) for one in commands),
+        rows=effect.rows,
+        prediction=prediction,
+        warnings=tuple(warnings(effect, standing, prediction)),
+        notes=tuple(notes(effect, standing)),
+        confirmation=kind,
+        raised_by=raised_by,
+        fingerprint=_fingerprint(effect, standing, kind),
+    )
+
+
+def fingerprint(request: Request, standing: Standing) -> Fingerprint:
+    """What the plan for this request stands on now. Raises OperationRefused where there is no plan for it any more."""
+    effect = _effect(request, standing)
+    return _fingerprint(effect, standing, confirmation(effect, standing)[0])
+
+
+def _effect(request: Request, standing: Standing) -> Effect:
+    if why := not_our_ring(standing.reading):
+        raise OperationRefused(why)
+    return effect_of(request, standing)
+
+
+def _director_in_use(standing: Standing) -> DirectorConfig:
+    snapshot = standing.reading.snapshot
+    wanted = snapshot.director if snapshot is not None else ""
+    for one in standing.cluster.directors:
+        if director_name(one, standing.cluster) == wanted:
+            return one
+    raise OperationRefused(f"{wanted} is no director of {standing.cluster.name}")
+
+
+def _commands(effect: Effect) -> list[Command]:
+    request = effect.request
+    if request.verb is Verb.FLUSH_ALL:
+        return [Command("all", call_of(request, None), Flushed(None))]
+    if request.verb is Verb.KICK:
+        return [Command(request.user, call_of(request, None), SessionsEnded(request.user))]
+    targets = {target.ip: target for target in request.targets}
+    return [
+        Command(
+            request.user if request.verb is Verb.MOVE else row.ip,
+            call_of(request, targets[row.ip]),
+            _check(request, targets[row.ip], row.now),
+        )
+        for row in effect.to_do
+    ]
+
+
+def _check(request: Request, target: Target, now: Backend | None) -> Check:
+    match request.verb:
+        case Verb.UPDATE:
+            return RowIs(target.ip, vhosts=target.vhosts)
+        case Verb.UP | Verb.DOWN:
+            return RowIs(target.ip, state=State(request.verb.value))
+        case Verb.ADD:
+            return RowIs(target.ip, tag=request.tag, vhosts=target.vhosts)
+        case Verb.REMOVE:
+            return RowIsGone(target.ip)
+        case Verb.MOVE if request.user_hash is not None and now is not None:
+            # A director looks for the user among those of the backend's tag, whatever tag the user has.
+            return UserIsOn(request.user_hash, now.tag, target.ip)
+        case _:
+            return Flushed(target.ip) if now is not None and now.usable else NoUsers(target.ip)
+
+
+def _fingerprint(effect: Effect, standing: Standing, kind: Confirmation) -> Fingerprint:
+    reading = standing.reading
+    facts: dict[str, str] = {}
+    for row in effect.rows:
+        if row.now is None:
+            facts[row.ip] = "not listed"
+            continue
+        facts[f"{row.ip} vhosts"] = str(row.now.vhosts)
+        facts[f"{row.ip} state"] = row.now.state.value
+        facts[f"{row.ip} tag"] = row.now.tag or "none"
+    for backend in effect.before:
+        if backend.tag in effect.tags and backend.usable and backend.ip not in effect.request.ips:
+            facts[backend.ip] = f"vhosts {backend.vhosts}"
+    differing = {one.ip: one for one in disagreements_of(reading, effect.request.ips)}
+    for ip in effect.request.ips:
+        facts[f"{ip} on the directors"] = _sides(differing[ip]) if ip in differing else "the same"
+    facts["director in use"] = reading.snapshot.director if reading.snapshot is not None else ""
+    facts["ring"] = ring_words(reading) or "synced"
+    facts["confirmation"] = kind.value
+    return Fingerprint(facts)
+
+
+def _sides(one: Disagreement) -> str:
+    """Who says what of a backend."""
+    said = ("not listed" if row is None else f"vhosts {row.vhosts} {row.state.value}" for row, _ in one.sides)
+    return ", ".join(f"{what} on {listed(names)}" for what, (_, names) in zip(said, one.sides, strict=True))
