@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from math import gcd
 from typing import TYPE_CHECKING, Final
 
@@ -63,6 +63,13 @@ class HashRing:
         if self.consistent:
             return self.ips[self._owners[bisect_left(self._points, hash_) % len(self._points)]]
         return self.ips[bisect_right(self._ends, hash_ % self._ends[-1])]
+
+    def backends_of(self, hashes: Iterable[int]) -> list[str | None]:
+        """Like :meth:`backend_of`, for many: a few times as fast."""
+        if not self.ips or not self.consistent:
+            return list(map(self.backend_of, hashes))
+        shift, table = _table_of(self.ips, self._vhosts)
+        return [table[hash_ >> shift] or self.backend_of(hash_) for hash_ in hashes]
 
     def shares(self) -> dict[str, float]:
         """The fraction of the hash space, 0…1, that leads to each usable backend; they add up to 1."""
@@ -181,6 +188,24 @@ def _points_of(ips: tuple[str, ...], vhosts: tuple[int, ...]) -> tuple[array[int
     ]
     keyed.sort()
     return array("I", (key >> 16 for key in keyed)), array("H", (key & 0xFFFF for key in keyed))
+
+
+@lru_cache(maxsize=8)
+def _table_of(ips: tuple[str, ...], vhosts: tuple[int, ...]) -> tuple[int, list[str | None]]:
+    """The hash space cut into pieces of ``1 << shift`` hashes, and the backend that all of a piece lead to.
+
+    It is None where a point lies inside. The pieces are so small that this is rare.
+    """
+    points, owners = _points_of(ips, vhosts)
+    shift = max(12, 32 - len(points).bit_length() - 3)
+    table: list[str | None] = []
+    for point, owner in zip(points, owners, strict=True):
+        piece = point >> shift
+        if len(table) <= piece:
+            table.extend(repeat(ips[owner], piece - len(table)))
+            table.append(None)
+    table.extend(repeat(ips[owners[0]], (HASH_SPACE >> shift) - len(table)))
+    return shift, table
 
 
 @lru_cache(maxsize=64)

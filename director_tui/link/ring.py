@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from director_tui.director import doveadm
 from director_tui.director.doveadm import Tool
 from director_tui.director.failures import failure_of
-from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer, RingUnreadable
+from director_tui.errors import ConnectionLost, DirectorTuiError, LinkError, NoAnswer, RingUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -106,6 +106,29 @@ class DirectorLink:
             raise
         self.failure = None
         return Answer(value, self.name, reply.elapsed_s, reply.stdout)
+
+    async def stream(self, call: Call[object], take: Callable[[bytes], object]) -> float:
+        """Run one call here that only reads and prints much: its output goes to ``take`` in pieces, and is not parsed.
+
+        Returns how long it took, in seconds. ``limit_s`` of the call is how long it may say nothing. Raises what
+        :meth:`call` does, and whatever ``take`` raises.
+        """
+        if call.changes:
+            raise ValueError("a changing call is never given up, as this one would be when it says nothing")
+        connection = await asyncio.shield(self.connecting())
+        self._running += 1
+        try:
+            reply = await connection.stream(self.command(call), call.limit_s, take)
+        except LinkError as error:
+            self.note_failure(connection, error)
+            raise
+        finally:
+            self._running -= 1
+            self._replace_worn_out(connection)
+        failure = failure_of(call, reply.status, b"", reply.stderr)
+        if failure is not None:
+            raise failure.at(self.name)
+        return reply.elapsed_s
 
     def command(self, call: Call[object]) -> tuple[str, ...]:
         """The argument vector of a call here, with this director's own words for doveadm or doveconf."""

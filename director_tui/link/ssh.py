@@ -29,7 +29,7 @@ from director_tui.link.questions import Ask, Question
 from director_tui.link.ssh_config import HostConfig, find_ssh, from_settings, home, query
 from director_tui.link.ssh_keys import Keyring
 from director_tui.link.ssh_login import CertificateRefused, KeyRefused, Login
-from director_tui.link.ssh_session import Command, Reply
+from director_tui.link.ssh_session import Command, Reply, Streamed
 from director_tui.link.ssh_shell import KeptShell, Shell, command_line, no_shell, overflow
 from director_tui.text import clean
 
@@ -225,6 +225,31 @@ class Connection:
                 return reply
         except TimeoutError:
             raise NoAnswer(f"{self.destination}: no answer within {limit_s:g} s", "") from None
+
+    async def stream(self, argv: Sequence[str], limit_s: float, take: Callable[[bytes], object]) -> Reply:
+        """Run a command that only reads, and hand what it prints to ``take`` piece by piece, not to the reply.
+
+        Between two pieces everything else here has its turn. ``limit_s`` is how long it may print nothing. Raises what
+        run() does, and whatever ``take`` raises; the command is then given up.
+        """
+        session = Streamed()
+        started_s = time.monotonic()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(limit_s) as limit, self._slots:
+                await self._open_patiently(session, command_line(argv))
+                async for piece in session.pieces():
+                    limit.reschedule(loop.time() + limit_s)
+                    take(piece)
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            raise NoAnswer(f"{self.destination}: no answer within {limit_s:g} s", "") from None
+        finally:
+            if session.opened and not session.ended.done():
+                self._abandon(session)
+        if session.status is None:
+            raise self._lost_while_running()
+        return Reply(session.status, b"", bytes(session.stderr), time.monotonic() - started_s)
 
     def run_to_its_end(self, argv: Sequence[str], wanted: Callable[[], bool]) -> asyncio.Task[Reply]:
         """Begin a command that may change a ring. It is never given up, nor is this connection closed before its end.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import asyncssh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 OUTPUT_LIMIT_BYTES: Final = 64 * 2**20
+HELD_BYTES: Final = 256 * 2**10
+"""So much of a streamed output is kept here before the other side is made to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,47 @@ class Command(Session):
                 self._end()
         elif not self.overflowed:
             kept += data
+
+
+class Streamed(Command):
+    """Hands over what a command prints while it prints it; what goes to standard error is collected.
+
+    When nobody takes it, the other side is made to wait.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._more = asyncio.Event()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What is printed, in pieces of some tens of kilobytes, until the command has ended."""
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._held -= len(piece)
+                if self._channel and not self.given_up and self._held <= HELD_BYTES // 2:
+                    self._channel.resume_reading()
+                yield piece
+            if self.ended.done():
+                return
+            self._more.clear()
+            await self._more.wait()
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        if datatype == asyncssh.EXTENDED_DATA_STDERR:
+            super().data_received(data, datatype)
+            return
+        self._pieces.append(data)
+        self._held += len(data)
+        if self._channel and self._held > HELD_BYTES:
+            self._channel.pause_reading()
+        self._more.set()
+
+    def _end(self) -> None:
+        super()._end()
+        self._more.set()
 
 
 def _status_of_signal(name: str) -> int:

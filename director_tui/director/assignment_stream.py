@@ -1,0 +1,96 @@
+"""``director map`` read piece by piece: a million users need no more memory than one piece of what is printed.
+
+Only for the call with ``-f /dev/null``, which prints ``<unknown>`` for every user name: by that it is known that no row
+is read shifted, without a look at each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director.parse import MAP_HEADERS
+from director_tui.errors import MalformedOutput
+from director_tui.text import canonical_ip, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Take = Callable[[Sequence[int], Sequence[str]], None]
+    """Is given the hashes of some users, and the IP of the backend of each."""
+
+_HEADER: Final = "\t".join(MAP_HEADERS[0]).encode()
+_COLUMNS: Final = len(MAP_HEADERS[0])
+_NAMELESS: Final = {b"<unknown>"}
+_PREAMBLE_BYTES: Final = 64 * 1024
+"""Before the header a login shell may have printed something, but not endlessly much."""
+
+
+class AssignmentStream:
+    """Give it what is printed by :meth:`feed`, in pieces of any size, and at the end :meth:`end`.
+
+    Whole rows are handed to ``take``, not more at once than were in a piece. Both methods raise MalformedOutput.
+    """
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._rest = b""
+        self._begun = False
+        self._ips: dict[bytes, str] = {}
+
+    def feed(self, piece: bytes) -> None:
+        whole, newline, self._rest = (self._rest + piece).rpartition(b"\n")
+        if newline and not self._begun:
+            whole = self._behind_the_header(whole)
+        if not self._begun and len(self._rest) > _PREAMBLE_BYTES:
+            raise self._no_header()
+        if newline and whole:
+            self._rows(whole)
+
+    def end(self) -> None:
+        """All has been printed. What was not complete is no row, and then the rest was lost as well."""
+        if not self._begun:
+            raise self._no_header()
+        if self._rest:
+            raise MalformedOutput("doveadm director map: the output ends in the middle of a line: it is not complete")
+
+    def _behind_the_header(self, lines: bytes) -> bytes:
+        before, header, behind = lines.partition(_HEADER)
+        if not header:
+            self._rest = lines + b"\n" + self._rest
+            return b""
+        if (before and not before.endswith(b"\n")) or (behind and not behind.startswith(b"\n")):
+            raise self._no_header()
+        self._begun = True
+        return behind[1:]
+
+    def _no_header(self) -> MalformedOutput:
+        shown = clean(self._rest[:60])
+        return MalformedOutput(
+            f"this is not what doveadm director map prints; it begins with “{shown}”"
+            if shown
+            else "doveadm director map printed nothing",
+            "see what the same command prints when you run it there by hand",
+        )
+
+    def _rows(self, lines: bytes) -> None:
+        cells = lines.replace(b"\n", b"\t").split(b"\t")
+        hashes, addresses = cells[1::_COLUMNS], cells[2::_COLUMNS]
+        if len(cells) != _COLUMNS * (lines.count(b"\n") + 1) or set(cells[::_COLUMNS]) != _NAMELESS:
+            raise self._wrong(lines)
+        if not b"".join(hashes).isdigit():
+            raise self._wrong(lines)
+        try:
+            for address in set(addresses) - self._ips.keys():
+                self._ips[address] = canonical_ip(address.decode("ascii"))
+            numbers = list(map(int, hashes))
+        except ValueError:
+            raise self._wrong(lines) from None
+        if max(numbers) >= 1 << 32:
+            raise self._wrong(lines)
+        self._take(numbers, list(map(self._ips.__getitem__, addresses)))
+
+    def _wrong(self, lines: bytes) -> MalformedOutput:
+        return MalformedOutput(
+            f"doveadm director map: one of these rows is none: “{clean(lines[:60])}…”",
+            "see what the same command prints when you run it there by hand",
+        )
