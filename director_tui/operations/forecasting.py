@@ -10,7 +10,7 @@ from director_tui.director.changes import first_by_ip
 from director_tui.director.hashring import HashRing, predicted_moves
 from director_tui.director.mail_servers import CONFIGURED_VHOSTS
 from director_tui.director.model import State, ip_order
-from director_tui.operations.effect import FLUSHES, tag_of, usable
+from director_tui.operations.effect import FLUSHES, tag_of
 from director_tui.operations.plan import Verb
 from director_tui.operations.prediction import Forecast, Prediction
 from director_tui.operations.sentences import at_once, later
@@ -104,13 +104,11 @@ def _outcome(effect: Effect, counted: Mapping[str, Parts]) -> _Outcome:
     for heir in arrived:
         if heir is not None:
             now.setdefault(heir, rows[heir].users if heir in rows else 0)
-    after: dict[str, int | None] = {}
-    for ip, users in now.items():
-        tag = rows[ip].tag if ip in rows else None
-        if tag in unknown and ip in usable(effect.after, tag or ""):
-            after[ip] = None
-        else:
-            after[ip] = arrived[ip] + (0 if ip in from_ips else users)
+    open_ended = {one.ip for one in effect.after if one.usable and one.tag in unknown}
+    moving = set(from_ips)
+    after = {
+        ip: None if ip in open_ended else arrived[ip] + (0 if ip in moving else users) for ip, users in now.items()
+    }
     return _Outcome(now, after, stranded, not uncounted, tuple(uncounted))
 
 
@@ -123,8 +121,10 @@ def _fractions(effect: Effect, ips: Iterable[str]) -> dict[str, dict[str | None,
     """
     wanted = defaultdict(set)
     rows = first_by_ip(effect.before)
+    usable_ones = Counter(one.tag for one in effect.after if one.usable)
     for ip in ips:
-        if effect.request.verb not in FLUSHES or not rows[ip].usable or usable(effect.after, rows[ip].tag) == [ip]:
+        alone = usable_ones[rows[ip].tag] == 1
+        if effect.request.verb not in FLUSHES or not rows[ip].usable or alone:
             wanted[rows[ip].tag].add(ip)
     found: dict[str, dict[str | None, float]] = {}
     for tag, those in wanted.items():

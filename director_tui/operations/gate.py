@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 from director_tui.link.history import SLOT_S
 from director_tui.link.monitor import LinkStatus, foreign, undecided
 from director_tui.operations.plan import Verb
-from director_tui.operations.words import listed
+from director_tui.operations.words import listed, some
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
+    from director_tui.operations.unseen_flush import UnseenFlush
 
 STILL_S: Final = 60.0
 """So long have user counts to stand still before a flush whose end nobody saw is taken to be over."""
@@ -51,16 +52,16 @@ class Circumstances:
     """What decides whether an action can start.
 
     ``fresh`` is whether the reading is young enough to act on. ``running`` says which operation runs, and since when,
-    as it stands in a sentence; empty if none does. ``unseen_flush`` names a flush whose end was not seen, until
-    :func:`stands_still` or a person says that it is over. The executor, which takes a fresh reading itself and is the
-    operation that runs, says so here: ``fresh=True, running=""``.
+    as it stands in a sentence; empty if none does. ``unseen`` are the flushes whose end was not seen, as long as neither
+    :func:`stands_still` nor a person says that they are over. The executor, which takes a fresh reading itself and is
+    the operation that runs, says so here: ``fresh=True, running=""``.
     """
 
     reading: Reading | None
     read_only: bool = False
     fresh: bool = True
     running: str = ""
-    unseen_flush: str = ""
+    unseen: Sequence[UnseenFlush] = ()
 
 
 def refusal(verb: Verb, now: Circumstances, *, targets: int | None = None) -> Refusal | None:
@@ -83,10 +84,11 @@ def refusal(verb: Verb, now: Circumstances, *, targets: int | None = None) -> Re
         return Refusal(f"no connection to the ring{_failure(reading)}", Cure.READING)
     if not now.fresh:
         return Refusal("what is shown is too old to act on", Cure.READING)
-    if now.unseen_flush and verb in CHANGES_THE_LIST:
+    if now.unseen and verb in CHANGES_THE_LIST:
+        flushes = some(f"{one.ip or 'all'} ({one.started_at:%H:%M} UTC, {one.director})" for one in now.unseen)
         return Refusal(
-            f"the end of {now.unseen_flush} was not seen: wait until the user counts stand still for {STILL_S:.0f} s, "
-            f"or the director may go on with another backend",
+            f"nobody has seen the end of the flush of {flushes}: a director would go on with another backend; "
+            f"wait until user counts stand still for {STILL_S:.0f} s",
             Cure.TYPED,
         )
     return None
