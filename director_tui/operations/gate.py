@@ -52,7 +52,7 @@ class Circumstances:
     """What decides whether an action can start.
 
     ``fresh`` is whether the reading is young enough to act on. ``running`` says which operation runs, and since when,
-    as it stands in a sentence; empty if none does. ``unseen`` are the flushes whose end was not seen, as long as neither
+    as it stands in a sentence; empty if none does. ``unseen`` are the flushes whose end was not seen, while neither
     :func:`stands_still` nor a person says that they are over. The executor, which takes a fresh reading itself and is
     the operation that runs, says so here: ``fresh=True, running=""``.
     """
