@@ -129,7 +129,7 @@ class Entry:
             if record.step is None:
                 continue
             if record.event is Event.RESULT:
-                by_step[record.step] = record
+                by_step[record.step] = replace(record, outcome=record.outcome or Outcome.UNKNOWN)
             elif record.event is Event.INTENT:
                 for number, words in enumerate(record.argv):
                     sent = replace(

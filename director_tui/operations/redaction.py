@@ -45,13 +45,13 @@ class UserWords:
 
     def in_text(self, text: str, users: Iterable[str]) -> str:
         """The text without these names, wherever one stands by itself."""
-        names = sorted({form for user in users if user for form in _forms(user)}, key=len, reverse=True)
-        if not names:
+        forms = _forms(users)
+        if not forms:
             return text
         # A name may be a part of another one: someone@example.com is not someone@example.com.au.
-        either = "|".join(map(re.escape, names))
+        either = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
         pattern = re.compile(rf"(?<![\w@.+-])(?:{either})(?![\w@+-]|\.\w)", re.IGNORECASE)
-        return pattern.sub(lambda match: self.word(match[0]), text)
+        return pattern.sub(lambda match: self.word(forms.get(match[0].lower(), match[0])), text)
 
     def in_command(self, words: tuple[str, ...], users: Iterable[str]) -> tuple[str, ...]:
         """A command without the names of users: as a word of its own only where a user's name goes, because a user may
@@ -66,15 +66,21 @@ class UserWords:
     def in_record(self, record: Record, users: Iterable[str]) -> Record:
         """A cleaned record without these names."""
         users = tuple(users)
-        known = {form for user in users for form in _forms(user)}
+        forms = _forms(users)
 
         def redacted(text: str) -> str:
             return self.in_text(text, users)
 
+        def target(text: str) -> str:
+            return self.word(forms[text.lower()]) if text.lower() in forms else text
+
         return replace(
             with_texts(record, redacted, redacted),
-            who=record.who,  # may well have the name of a user, too
-            targets=tuple(self.word(one) if one in known else one for one in record.targets),
+            operation=record.operation,
+            verb=record.verb,  # users may be called like these, too
+            who=record.who,
+            via=record.via,
+            targets=tuple(map(target, record.targets)),
             argv=tuple(self.in_command(command, users) for command in record.argv),
         )
 
@@ -103,9 +109,9 @@ def _places(words: tuple[str, ...]) -> list[int]:
     return [place for place in range(first, len(words)) if place == first or not _is_ip(words[place])]
 
 
-def _forms(user: str) -> tuple[str, ...]:
-    """How the name may be written: as it is, as it is shown, and in the command line of a shell."""
-    return user, clean(user), shlex.quote(user)
+def _forms(users: Iterable[str]) -> dict[str, str]:
+    """How each name may be written, in small letters: as it is, as it is shown, and in the command line of a shell."""
+    return {form.lower(): user for user in users if user for form in (user, clean(user), shlex.quote(user))}
 
 
 def _is_ip(word: str) -> bool:
