@@ -60,7 +60,8 @@ class ClusterConfig:
     """One ring and how this program treats it.
 
     ``interval_s`` is the time between readings, ``capacity`` the users that a backend can carry (None: not said),
-    ``records`` the folder on the directors for stop records, ``names`` what people call the backends, by IP.
+    ``records`` the folder on the directors for stop records, ``redact_users`` whether user names are kept out of the
+    journal, ``names`` what people call the backends, by IP.
     """
 
     name: str
@@ -72,6 +73,7 @@ class ClusterConfig:
     monitor: str = "none"
     capacity: int | None = None
     records: str = "~/.director-tui"
+    redact_users: bool = False
     backends: BackendAccess | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -218,7 +220,7 @@ def _cluster(name: str, table: _Table) -> ClusterConfig:
         raise table.wrong(None, "a cluster's name has letters, digits, dots, dashes and underscores only")
     table.only(
         *("directors", "doveadm", "doveconf", "interval", "environment", "read_only", "known_hosts", "monitor"),
-        *("capacity", "records", "backends", "names"),
+        *("capacity", "records", "redact_users", "backends", "names"),
     )
     doveadm = table.words("doveadm") or ("doveadm",)
     doveconf = table.words("doveconf")
@@ -232,6 +234,7 @@ def _cluster(name: str, table: _Table) -> ClusterConfig:
         monitor=table.choice("monitor", MONITORS),
         capacity=int(table.number("capacity", 0, 1, 2**32)) or None,
         records=table.text("records") or "~/.director-tui",
+        redact_users=table.flag("redact_users", default=False),
         backends=_backend_access(table),
         names=_names(table),
     )

@@ -41,6 +41,7 @@ doveconf = "sudo -n /usr/bin/doveconf"
 interval = 5
 environment = "production"
 read_only = true
+redact_users = true
 known_hosts = "~/.ssh/ring_hosts"
 monitor = "dovemon"
 capacity = 40000
@@ -100,6 +101,7 @@ def test_every_key_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         monitor="dovemon",
         capacity=40000,
         records="/srv/records",
+        redact_users=True,
         backends=BackendAccess("ops@{ip}", via_director=False, doveadm=(*sudo, "doveadm"), metacache="yes"),
         names={"10.1.0.1": "mail-01", "2001:db8::1": "mail-02"},
     )
@@ -116,6 +118,7 @@ def test_everything_but_the_directors_has_a_default() -> None:
         monitor="none",
         capacity=None,
         records="~/.director-tui",
+        redact_users=False,
         backends=None,
         names={},
     )
@@ -268,6 +271,7 @@ BAD = [
             (f"interval = {'9' * 5000}", "a number in it has too many digits"),
             ("capacity = 0", "[clusters.x] capacity: a number from 1 to"),
             ("read_only = 1", "[clusters.x] read_only: true or false was expected, not “1”"),
+            ("redact_users = 'no'", "[clusters.x] redact_users: true or false was expected, not “no”"),
             ('monitor = "pollmon"', "[clusters.x] monitor: one of none, dovemon, poolmon was expected, not “pollmon”"),
             ('doveadm = ""', "[clusters.x] doveadm: a text in quotes was expected"),
             ('doveadm = " "', "[clusters.x] doveadm: is empty"),
@@ -438,7 +442,7 @@ VALUES = st.recursive(
 )
 KEYS = [
     *("directors", "doveadm", "doveconf", "interval", "environment", "read_only", "known_hosts", "monitor"),
-    *("capacity", "records", "backends", "names"),
+    *("capacity", "records", "redact_users", "backends", "names"),
 ]
 
 
