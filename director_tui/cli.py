@@ -13,7 +13,7 @@ import os
 import selectors
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 FINE: Final = 0
 SOMETHING_WRONG: Final = 1
 INTERRUPTED: Final = 130
+
+LONGEST_SPAN: Final = 8
+"""Digits of a length of time."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     lookup.add_argument("--tag", metavar="TAG", help="only in this tag (default: in every one)")
     lookup.add_argument("--json", action="store_true", help="as JSON")
     command("check", "try every step of reaching the ring and say which one fails", _check)
+    journal = command("journal", "what was done to the ring from here, and what was seen to change", _journal)
+    journal.add_argument("--since", type=_span, metavar="TIME", help="not before 90s, 15m, 2h or 3d ago (default: all)")
+    journal.set_defaults(form="")
+    form = journal.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="its records, as one array")
+    form.add_argument("--markdown", dest="form", action="store_const", const="markdown", help="as a report")
     return parser
 
 
@@ -172,6 +181,14 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _span(text: str) -> timedelta:
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    number, unit = text[:-1], units.get(text[-1:])
+    if unit is None or not number.isascii() or not number.isdigit() or len(number) > LONGEST_SPAN:
+        raise argparse.ArgumentTypeError(f"a length of time was expected (90s, 15m, 2h, 3d), not {text!r}")
+    return min(timedelta(**{unit: int(number)}), timedelta(days=10_000))
 
 
 def _configured(options: argparse.Namespace) -> tuple[Config, ClusterConfig]:
@@ -265,6 +282,14 @@ def _check(options: argparse.Namespace) -> int:
 
     _, cluster = _configured(options)
     return _once(cluster, check)
+
+
+def _journal(options: argparse.Namespace) -> int:
+    from director_tui.oneshot import journal
+
+    _, cluster = _configured(options)
+    since = datetime.now(UTC) - options.since if options.since is not None else None
+    return journal(cluster.name, since, form=options.form)
 
 
 def _dashboard(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The one-shot commands: ``status``, ``lookup`` and ``check``; each returns its exit status."""
+"""The one-shot commands: ``status``, ``lookup``, ``check`` and ``journal``; each returns its exit status."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from director_tui.director.whereabouts import whereabouts
 from director_tui.errors import DirectorTuiError, UsageError
 from director_tui.link.checkup import Verdict, examine
 from director_tui.link.users import find_user
+from director_tui.operations import report
+from director_tui.operations.journal import Journal
+from director_tui.operations.record import as_json
 from director_tui.terminal import tell
 from director_tui.text import cells, clean
+from director_tui.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +48,7 @@ async def status(ring: Ring, *, as_json: bool) -> int:
         _print_json(
             {
                 "cluster": ring.cluster.name,
-                "taken_at": _json_time(taken_at, "milliseconds"),
+                "taken_at": iso(taken_at),
                 "director": answer.director,
                 "latency_ms": round(answer.elapsed_s * 1000, 1),
                 "ring": {"synced": view.synced, "directors": _json_directors(view)},
@@ -136,6 +140,27 @@ async def check(ring: Ring) -> int:
     return REACHED_BUT_WRONG if worst is Verdict.FAIL else 0
 
 
+def journal(cluster: str, since: datetime | None, *, form: str = "") -> int:
+    """Print what the journal of a cluster has, all of it or since then: as text, or in the form ``json`` or
+    ``markdown``. It needs no connection. Raises StateError."""
+    kept = Journal(cluster)
+    extract = kept.read(since)
+    said = report.caveats(extract, cluster)
+    if form != "markdown":
+        for sentence in said:
+            tell(f"director-tui: {sentence}")
+    if form == "json":
+        _print_json([as_json(record) for record in extract.records])
+    elif form == "markdown":
+        _print(report.markdown(extract.records, cluster, said).removesuffix("\n"))
+    elif extract.records:
+        _print(report.plain(extract.records).removesuffix("\n"))
+    else:
+        period = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since is not None else ""
+        _print(f"nothing is in the journal of {cluster}{period} ({clean(str(kept.path))})")
+    return 0
+
+
 async def _settings(ring: Ring) -> RingSettings | None:
     """The settings of the director in use; None where they can't be read, which is no reason to fail."""
     try:
@@ -158,7 +183,7 @@ def _json_backend(backend: Backend, share: float, name: str | None) -> dict[str,
         "tag": backend.tag,
         "vhosts": backend.vhosts,
         "state": backend.state.value,
-        "state_changed": _json_time(backend.state_changed, "seconds") if backend.state_changed else None,
+        "state_changed": iso(backend.state_changed, "seconds") if backend.state_changed else None,
         "users": backend.users,
         "share": share,
         "condition": backend.condition.value,
@@ -169,14 +194,10 @@ def _json_placement(one: Placement) -> dict[str, object]:
     return {
         "tag": one.tag,
         "current": one.current,
-        "expires": _json_time(one.expires, "seconds") if one.expires else None,
+        "expires": iso(one.expires, "seconds") if one.expires else None,
         "hashed": one.hashed,
         "initial_config": one.initial_config,
     }
-
-
-def _json_time(time: datetime, precision: str) -> str:
-    return time.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _print_json(value: object) -> None:

@@ -26,7 +26,7 @@ MAY_KNOW = {
         *("theme_files", "config", "errors", "text"),
     },
     # cli's commands without a screen, and the terminal that those have instead: never ui
-    "oneshot": {"terminal", "link", "director", "config", "errors", "text"},
+    "oneshot": {"terminal", "operations", "link", "director", "config", "errors", "text", "times"},
     "terminal": {"link", "errors", "text"},
     "ui": {"operations", "link", "director", "theme_files", "config", "state", "errors", "text", "times"},
     "operations": {"link", "director", "config", "state", "errors", "text", "times"},

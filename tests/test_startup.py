@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from director_tui.operations.journal import Journal
+from director_tui.operations.record import Event, Record
 from tests.ring.real import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +53,11 @@ def test_status_gets_as_far_as_ssh_without_the_screen() -> None:
     nobody_listens = f"nobody@127.0.0.1:{free_port('127.0.0.1')}"
     status, loaded, output = loaded_by("status", "-d", nobody_listens)
     assert (status, loaded) == (3, {"asyncssh"}), output
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--markdown"]])
+def test_the_journal_needs_neither_the_screen_nor_ssh(form: list[str]) -> None:
+    Journal("dir1").append(Record(datetime.now(UTC), Event.NOTE, reason="seen"))
+    status, loaded, output = loaded_by("journal", "-d", "root@dir1", *form)
+    assert (status, loaded) == (0, set()), output
+    assert "seen" in output
