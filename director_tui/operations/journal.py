@@ -94,7 +94,8 @@ class Journal:
             tail = read_state_tail(self.cluster, FILE, limit)
             if tail is None:
                 return Extract()
-            lines = _lines(tail)
+            # One more than wanted tells that there are older ones.
+            lines = _lines(tail, newest + 1 if since is None else None)
             first = next((one for one in lines if one is not None), None)
             wanted = [one for one in lines if one is None or since is None or one.time >= since]
             all_there = tail.whole or (since is not None and first is not None and first.time < since - _CLOCKS_DIFFER)
@@ -173,12 +174,13 @@ def new_operation_id(now: datetime) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _lines(tail: Tail) -> list[Record | None]:
-    """The records, None for lines that are none."""
+def _lines(tail: Tail, newest: int | None) -> list[Record | None]:
+    """The records, None for lines that are none; the newest so many lines, or all."""
     lines = tail.content.split(b"\n")
     if not tail.whole:
         del lines[0]
     torn = lines.pop() if lines else b""
-    records = [from_json(line) for line in lines if line.strip()]
+    lines = [line for line in lines if line.strip()]
+    records = [from_json(line) for line in (lines if newest is None else lines[-newest:])]
     # Somebody may be about to write it.
     return [*records, last] if (last := from_json(torn)) is not None else records
