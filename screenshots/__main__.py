@@ -93,12 +93,13 @@ class Director:
 
     lost = False
     abandoned = 0
+    changing = False
 
     def __init__(self, directors: Directors, number: int) -> None:
         self._directors = directors
         self._number = number
 
-    async def run(self, argv: Sequence[str], limit_s: float) -> Reply:
+    async def run(self, argv: Sequence[str], limit_s: float, *, kept: bool = False) -> Reply:
         self._directors.calls += 1
         words = [word for word in argv if word != "env" and "=" not in word]
         answer = self._directors.ring.execute(self._number, words)
