@@ -311,7 +311,8 @@ def _demo(options: argparse.Namespace) -> int:
     if given := [name for name, value in elsewhere.items() if value not in (None, [])]:
         raise UsageError("demo has a ring of its own", f"leave out {' and '.join(given)}")
     _check_theme(options.theme)
-    from director_tui.demo.ring import PracticeRing, backend_names
+    from director_tui.demo.configuration import backend_names
+    from director_tui.demo.ring import PracticeRing
 
     cluster = ClusterConfig(
         "practice",

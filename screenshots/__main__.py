@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from director_tui.config import ClusterConfig, DirectorConfig
-from director_tui.demo.ring import PracticeRing, backend_names
+from director_tui.demo.configuration import backend_names
+from director_tui.demo.ring import PracticeRing
 from director_tui.director.model import State
 from director_tui.link.ring import Ring
 from director_tui.theme_files import BUILT_IN, DEFAULT

@@ -34,11 +34,12 @@ def parse_options(words: Sequence[str], known: str, program: str, *, permute: bo
                 return options, others + rest
         elif word.startswith("--") and permute:
             name, given, value = word[2:].partition("=")
-            if name not in long:
+            meant = [each for each in long if each.startswith(name)]  # enough of it to tell which one
+            if len(meant) != 1:
                 raise OptionError(f"{program}: unrecognized option '{word}'")
             if not given and not rest:
-                raise OptionError(f"{program}: option '--{name}' requires an argument")
-            options[name] = value if given else rest.pop(0)
+                raise OptionError(f"{program}: option '--{meant[0]}' requires an argument")
+            options[meant[0]] = value if given else rest.pop(0)
         else:
             _cluster(word[1:], letters, rest, options, program)
     return options, others

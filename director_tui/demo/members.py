@@ -21,6 +21,7 @@ LEFT_ALONE_S: Final = 21
 RETRY_S: Final = 30
 """How often a director tries to reach the neighbour that it should have on its right."""
 
+_SYNCED: Final = "ring synced"
 _RETRY: Final = RETRY_S * TICKS_PER_S
 _LEFT_ALONE: Final = LEFT_ALONE_S * TICKS_PER_S
 
@@ -35,6 +36,8 @@ class Members:
         self._since = [-1] * len(ips)  # the tick at which it started or stopped
         self.lone: int | None = None  # who is cut off from all others
         self._cut_since = 0
+        self.stalled: int | None = None  # who hangs, without a word to anybody
+        self._unsynced_since: int | None = None
 
     def runs(self, member: int) -> bool:
         return self._runs[member]
@@ -52,6 +55,27 @@ class Members:
     def successor(self, member: int) -> int | None:
         """The next one that runs and is connected with this one; None if there is none."""
         return next((other for other in self._round(member) if self._reaches(member, other)), None)
+
+    def stall(self, member: int) -> None:
+        """From now on this member hangs: what changes doesn't get round the ring, until go_on(). Not modelled: the
+        others drop it after half a minute or a minute, and are synced again."""
+        self.stalled = member
+
+    def go_on(self) -> None:
+        """Nobody hangs any more."""
+        self.stalled = self._unsynced_since = None
+
+    def changed(self, member: int, tick: int) -> None:
+        """A member has changed something, and tells the others."""
+        if self.hears_nothing_of(member) and self._unsynced_since is None:
+            self._unsynced_since = tick
+
+    def hears_nothing_of(self, member: int) -> bool:
+        """Whether what a member tells the others doesn't come back to it."""
+        return self.stalled is not None and self._reaches(member, self.stalled)
+
+    def synced(self, member: int, tick: int) -> bool:
+        return self._own_status(member, tick) == _SYNCED
 
     def cut_off(self, member: int, tick: int) -> None:
         """From now on this member and the others don't reach each other. Raises ValueError while another one is cut
@@ -78,14 +102,14 @@ class Members:
         others = [other for other in range(len(self._ips)) if self._reaches(member, other)]
         for other, ip in enumerate(self._ips):
             if other == member:
-                status = self._own_status(member, tick) if not others else "ring synced"
-                yield DirectorPeer(ip, self._port, "self", None, status, ping_ms=4 + member)
+                yield DirectorPeer(ip, self._port, "self", None, self._own_status(member, tick), ping_ms=4 + member)
             elif other not in others:
                 failed = self._last_failed(member, other, tick)
                 yield DirectorPeer(ip, self._port, "", time(failed) if failed is not None else None, "")
             else:
                 for side in self._sides(member, other, others):
-                    yield self._neighbour(other, side, tick, time(tick), traffic)
+                    status = "synced" if self.synced(member, tick) else "syncing"
+                    yield self._neighbour(other, side, status, tick, time(tick), traffic)
 
     def _turn(self, member: int, tick: int, *, on: bool) -> None:
         if self._runs[member] is not on:
@@ -108,7 +132,7 @@ class Members:
             return ("right", "left") if member < other else ("left", "right")
         return ("right",) if other == self.successor(member) else ("left",)
 
-    def _neighbour(self, other: int, side: str, tick: int, now: datetime, traffic: int) -> DirectorPeer:
+    def _neighbour(self, other: int, side: str, status: str, tick: int, now: datetime, traffic: int) -> DirectorPeer:
         # News about users go round the ring to the right; what comes back is little more than pings.
         forth, back = 836 + 33 * traffic, 112 + traffic // 9
         return DirectorPeer(
@@ -116,7 +140,7 @@ class Members:
             self._port,
             side,
             None,
-            "synced",
+            status,
             ping_ms=((tick // (5 * TICKS_PER_S) + other) * 2654435761 >> 9) % 3,
             input=back if side == "right" else forth,
             output=forth if side == "right" else back,
@@ -135,11 +159,12 @@ class Members:
         return max((self._lost(member, other) for other in range(len(self._ips)) if other != member), default=0)
 
     def _own_status(self, member: int, tick: int) -> str:
-        gone = self._left_alone(member)
-        alone_s = (tick - gone) // TICKS_PER_S
-        if self._since[member] < gone and alone_s < LEFT_ALONE_S:
-            return f"ring syncing - last sync {alone_s} secs ago"
-        return "ring synced"
+        since = self._unsynced_since if self.hears_nothing_of(member) else None
+        if not any(self._reaches(member, other) for other in range(len(self._ips))):
+            gone = self._left_alone(member)
+            if self._since[member] < gone and tick - gone < _LEFT_ALONE:
+                since = gone
+        return _SYNCED if since is None else f"ring syncing - last sync {(tick - since) // TICKS_PER_S} secs ago"
 
     def _first_try(self, member: int) -> int:
         """When a member that is alone has tried to reach everybody for the first time."""

@@ -6,43 +6,37 @@ seed and the same total time give the same ring, however the time was cut into s
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import groupby
 from operator import itemgetter
-from random import Random
 from typing import TYPE_CHECKING, Final
 
-from director_tui.demo import doveadm
-from director_tui.demo.doveadm import CALL_S
+from director_tui.demo import doveadm, flushing
+from director_tui.demo.command import CALL_S
+from director_tui.demo.configuration import (
+    DIRECTORS,
+    PORT,
+    configured,
+    odd_vhosts,
+    people_of_tags,
+    settings,
+    tag_of,
+)
+from director_tui.demo.flushing import Moves
 from director_tui.demo.members import Members
 from director_tui.demo.population import TICKS_PER_S, People, Visit
+from director_tui.demo.running import Running
 from director_tui.demo.scenarios import CALM, SCENARIOS, Story
-from director_tui.demo.side import FOR_EVER, USER_EXPIRE_S, Side
+from director_tui.demo.side import FOR_EVER, NOBODY, USER_EXPIRE_S, Assigned, Side
 from director_tui.director import hashring
 from director_tui.director.hashring import rings_by_tag
-from director_tui.director.mail_servers import CONFIGURED_VHOSTS
-from director_tui.director.model import (
-    Assignment,
-    Backend,
-    DirectorPeer,
-    Placement,
-    ProxySession,
-    State,
-    ip_order,
-)
+from director_tui.director.model import Assignment, Backend, DirectorPeer, Placement, ProxySession, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
-    from director_tui.demo.doveadm import Answer
-
-DIRECTORS: Final = ("10.0.0.11", "10.0.0.12", "10.0.0.13")
-PORT: Final = 9090
-
-GOLD: Final = "gold"
+    from director_tui.demo.command import Answer
 
 
 class PracticeRing:
@@ -60,18 +54,21 @@ class PracticeRing:
         self._start = start.astimezone(UTC)
         self._elapsed_s = 0.0
         self._tick = 0
-        self._configured = _configured(backends)
+        self._configured = configured(backends)
         self._initial = rings_by_tag(self._configured.values())
         self._members = Members(DIRECTORS, PORT)
         self._sides = [Side(self._configured)] * len(DIRECTORS)  # each director's; the same one unless it is split
         self._joins: tuple[int, int] | None = None  # the director that was cut off, and when it comes back
+        self._moves = [Moves() for _ in DIRECTORS]
+        self._running: list[Running] = []
+        self._busy: set[str] = set()
         self._answers_after_s = [CALL_S] * len(DIRECTORS)
         self._failing: dict[str, float] = {}
         self._coming_back: dict[int, list[Visit]] = {}
         self._guests: list[tuple[int, ProxySession]] = []
-        for ip, vhosts in _odd_vhosts(list(self._configured), seed).items():
+        for ip, vhosts in odd_vhosts(list(self._configured), seed).items():
             self.set_vhosts(ip, vhosts)
-        self._people = People(users, _people_of_tags(self._configured.values()), expire_s=USER_EXPIRE_S, seed=seed)
+        self._people = People(users, people_of_tags(self._configured.values()), expire_s=USER_EXPIRE_S, seed=seed)
         for visit in self._people.already_there():
             self._log_in(visit)
         self._story = Story(SCENARIOS[scenario], self, seed)
@@ -107,6 +104,12 @@ class PracticeRing:
             self._story.advance(self._tick)
             if self._joins is not None and self._joins[1] <= self._tick:
                 self._join(self._joins[0])
+            for director, moves in enumerate(self._moves):
+                moves.advance(self._tick, answering=not self._members.hears_nothing_of(director))
+            # What has waited goes on newest first, as in a director: parked commands and flushes both.
+            for running in reversed(self._running):
+                running.go_on()
+            self._running = [each for each in self._running if each.answer is None]
             for side in dict.fromkeys(self._sides):
                 side.expire(self._tick)
             for visit in self._coming_back.pop(self._tick, ()):
@@ -114,10 +117,20 @@ class PracticeRing:
             for visit in self._people.arrivals(self._tick):
                 self._log_in(visit)
 
+    def start(self, director: int, argv: Sequence[str]) -> Running:
+        """Run a command on one director; it goes on as time passes. ``env NAME=VALUE…`` and ``sudo -n`` may stand in
+        front."""
+        running = Running(doveadm.run(_Director(self, director), argv), self._answers_after_s[director])
+        if running.answer is None:
+            self._running.append(running)
+        return running
+
     def execute(self, director: int, argv: Sequence[str]) -> Answer:
-        """Run a command on one director. ``argv`` begins behind ``env NAME=VALUE…``; ``sudo -n`` may stand in front."""
-        answer = doveadm.answer(_Director(self, director), argv)
-        return replace(answer, delay_s=max(answer.delay_s, self._answers_after_s[director]))
+        """The same, and let as much time pass as it takes."""
+        running = self.start(director, argv)
+        while running.answer is None:
+            self.advance(1 / TICKS_PER_S)
+        return running.answer
 
     # What somebody else does to the ring, on one of its directors. Raises KeyError for an IP that it doesn't have.
 
@@ -128,24 +141,26 @@ class PracticeRing:
     def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None:
         """Like ``director update``: where new users go. Raises ValueError outside 0…1000."""
         self._sides[director].set_vhosts(ip, vhosts)
+        self._members.changed(director, self._tick)
 
     def set_state(self, ip: str, state: State, director: int = 0) -> None:
         """Like ``director up`` and ``director down``: where new users go, and since when."""
         self._sides[director].set_state(ip, state, self.now)
+        self._members.changed(director, self._tick)
 
     def forget_users(self, ip: str, director: int = 0) -> None:
-        """Like ``director flush -F IP``: its users go to where new ones go, as they come back."""
-        self._sides[director].forget_users(ip)
+        """Like ``director flush -F IP``: its users go to where new ones go, as they come back; sessions go on."""
+        self._forgotten(director, ip, self._sides[director].forget_users(ip, self._tick))
 
     def assign(self, user_hash: int, ip: str) -> None:
         """Like ``director move`` for a user who is nowhere yet: assigned from now on, without a session."""
-        self._sides[0].assign(user_hash, ip, _NOBODY, self._tick)
+        self._sides[0].assign(user_hash, ip, NOBODY, self._tick)
 
     def log_in(self, user: str, director: int = 0) -> None:
         """An IMAP session of somebody who is not one of the ring's own people, until log_out(). Raises ValueError if no
         backend takes the user."""
         ip = self._sides[director].log_in(
-            hashring.user_hash(user), _tag_of(user), _NOBODY, self._tick, FOR_EVER, director
+            hashring.user_hash(user), tag_of(user), NOBODY, self._tick, FOR_EVER, director
         )
         if ip is None:
             raise ValueError(f"no backend takes {user}")
@@ -154,10 +169,7 @@ class PracticeRing:
     def log_out(self, user: str, director: int = 0) -> None:
         """End what log_in() began."""
         [ended, *_] = [each for each in self._guests if (each[0], each[1].user) == (director, user)]
-        self._guests.remove(ended)
-        side = self._sides[director]
-        if not any(each.user == user for other, each in self._guests if self._sides[other] is side):
-            side.log_out(hashring.user_hash(user), _tag_of(user), self._tick)
+        self._leave(*ended)
 
     # What befalls backends and directors.
 
@@ -166,7 +178,9 @@ class PracticeRing:
         again within two minutes, wherever the directors send them then."""
         self._failing[ip] = part
         for side in dict.fromkeys(self._sides):
-            for each in side.break_sessions(ip, self._tick, lambda each: 0 <= _lot(each.person) < part):
+            for each in side.break_sessions(
+                self._tick, lambda each: each.backend.ip == ip and 0 <= _lot(each.person) < part
+            ):
                 self._try_again(each.person, each.until)
 
     def repair(self, ip: str) -> None:
@@ -181,10 +195,25 @@ class PracticeRing:
         """From now on this is how long at least its doveadm takes."""
         self._answers_after_s[director] = max(CALL_S, seconds)
 
+    def set_busy(self, ip: str, busy: bool) -> None:
+        """Whether a change of this backend has not ended yet, so that every other one is refused. From 2.2.33 on a
+        director lets nobody see that, because whoever wants a change waits first."""
+        (self._busy.add if busy else self._busy.discard)(ip)
+
+    def stall(self, director: int) -> None:
+        """One director hangs: it answers nobody, and what is changed on others doesn't get round the ring any more. One
+        at a time."""
+        self._members.stall(director)
+
+    def go_on(self) -> None:
+        """Undo stall(). What has been changed meanwhile is known everywhere at once."""
+        self._members.go_on()
+
     def stop_director(self, director: int) -> None:
         """End one director: its sessions go on through another one. The last one of a side takes it along: what was not
         configured is lost."""
         self._members.stop(director, self._tick)
+        self._moves[director] = Moves()
         successor = self._members.successor(director)
         if successor is not None:
             self._sides[director].pass_on(director, successor)
@@ -222,8 +251,13 @@ class PracticeRing:
             return
         side, tag = self._sides[director], self._people.tag(visit.person)
         user_hash = self._people.user_hash(visit.person)
+        if director == self._members.stalled or self._being_moved(side, tag, user_hash):
+            self._try_again(visit.person, visit.until)
+            return
         ip = side.log_in(user_hash, tag, visit.person, visit.since, visit.until, director)
-        if ip in self._failing and _lot(visit.person) < self._failing[ip]:
+        if ip is None:
+            self._try_again(visit.person, visit.until)
+        elif ip in self._failing and _lot(visit.person) < self._failing[ip]:
             side.log_out(user_hash, tag, self._tick)
             self._try_again(visit.person, visit.until)
 
@@ -231,6 +265,57 @@ class PracticeRing:
         again = self._tick + 1 + person * 7919 % (_TRY_AGAIN_S * TICKS_PER_S)
         if again < until:
             self._coming_back.setdefault(again, []).append(Visit(person, again, until))
+
+    # What commands do.
+
+    def _forgotten(self, director: int, ip: str, user_hashes: Sequence[int]) -> None:
+        """These users are not assigned to the backend any more, nor moved from it or to it."""
+        backend = self._sides[director].backend(ip)
+        for place, moves in enumerate(self._moves):
+            if backend is not None and self._sides[place] is self._sides[director]:
+                for user_hash in user_hashes:
+                    moves.forget(backend.tag, user_hash)
+        self._members.changed(director, self._tick)
+
+    def _being_moved(self, side: Side, tag: str, user_hash: int) -> bool:
+        return any(
+            (tag, user_hash) in moves for place, moves in enumerate(self._moves) if moves and self._sides[place] is side
+        )
+
+    def _move(self, director: int, user_hash: int, ip: str) -> None:
+        side = self._sides[director]
+        before = side.move(user_hash, ip, self._tick)
+        tag = side._backends[ip].tag
+        if before != ip:
+            self._moves[director].begin(tag, user_hash, self._tick)
+        if before not in {None, ip}:
+            self._kick([place for place, each in enumerate(self._sides) if each is side], user_hash=user_hash)
+
+    def _kick(
+        self,
+        directors: Collection[int],
+        chosen: Callable[[ProxySession], bool] = lambda session: True,
+        user_hash: int | None = None,
+    ) -> None:
+        """End those sessions through these directors that are chosen, among all or among one hash's. People come back
+        within two minutes, as after fail()."""
+        for side in dict.fromkeys(self._sides[director] for director in directors):
+            for each in side.break_sessions(
+                self._tick,
+                lambda each: each.person != NOBODY and each.director in directors and chosen(self._session(each)),
+                user_hash,
+            ):
+                self._try_again(each.person, each.until)
+        for director, session in tuple(self._guests):
+            if user_hash in {None, hashring.user_hash(session.user)} and director in directors and chosen(session):
+                self._leave(director, session)
+
+    def _leave(self, director: int, session: ProxySession) -> None:
+        """A guest's session ends."""
+        self._guests.remove((director, session))
+        side = self._sides[director]
+        if not any(each.user == session.user for place, each in self._guests if self._sides[place] is side):
+            side.log_out(hashring.user_hash(session.user), tag_of(session.user), self._tick)
 
     # What the directors know; _Director hands it out.
 
@@ -255,24 +340,18 @@ class PracticeRing:
             yield from (Assignment(user_hash, ip, expires(tick)) for tick, user_hash, ip in listed)
 
     def _sessions(self, director: int) -> list[ProxySession]:
-        own = [
-            ProxySession(self._people.name(each.person), protocol, self._people.source_ip(each.person), ip, port)
-            for each in self._sides[director].sessions(director, self._tick)
-            if each.person != _NOBODY
-            for ip, (protocol, port) in ((each.backend.ip, _PROTOCOLS[each.person % len(_PROTOCOLS)]),)
+        own = self._sides[director].sessions(director, self._tick)
+        return [self._session(each) for each in own if each.person != NOBODY] + [
+            session for place, session in self._guests if place == director
         ]
-        return own + [session for place, session in self._guests if place == director]
+
+    def _session(self, each: Assigned) -> ProxySession:
+        protocol, port = _PROTOCOLS[each.person % len(_PROTOCOLS)]
+        name, source_ip = self._people.name(each.person), self._people.source_ip(each.person)
+        return ProxySession(name, protocol, source_ip, each.backend.ip, port)
 
     def _peers(self, director: int) -> list[DirectorPeer]:
         return list(self._members.seen_by(director, self._tick, self._time, self._sides[director].events))
-
-    def _settings(self) -> dict[str, str]:
-        return {
-            "director_mail_servers": _mail_servers(self._configured.values()),
-            "director_servers": " ".join(f"{ip}:{PORT}" for ip in DIRECTORS),
-            "protocols": "imap pop3",
-            **_DEFAULT_SETTINGS,
-        }
 
     def _expires(self, refreshed: int) -> datetime:
         return self._time(refreshed + USER_EXPIRE_S * TICKS_PER_S).replace(microsecond=0)
@@ -283,7 +362,7 @@ class PracticeRing:
 
 @dataclass(frozen=True, slots=True)
 class _Director:
-    """One director as its doveadm sees it (:class:`doveadm.Director`)."""
+    """One director as its doveadm sees it (:class:`~director_tui.demo.command.Director`)."""
 
     ring: PracticeRing
     number: int
@@ -292,8 +371,16 @@ class _Director:
     def running(self) -> bool:
         return self.ring._members.runs(self.number)
 
+    @property
+    def stalled(self) -> bool:
+        return self.ring._members.stalled == self.number
+
+    @property
+    def synced(self) -> bool:
+        return self.ring._members.synced(self.number, self.ring._tick)
+
     def settings(self) -> Mapping[str, str]:
-        return self.ring._settings()
+        return settings(self.ring._configured.values())
 
     def backends(self) -> Sequence[Backend]:
         return self.ring.backends_of(self.number)
@@ -313,78 +400,99 @@ class _Director:
     def sessions(self) -> Sequence[ProxySession]:
         return self.ring._sessions(self.number)
 
+    def busy(self, ip: str) -> bool:
+        return ip in self.ring._busy
 
-_NOBODY: Final = -1
-"""In the place of a person: somebody who is not one of the ring's own people."""
+    def add(self, ip: str, tag: str, vhosts: int) -> None:
+        self._side.add(ip, tag, vhosts)
+        self._changed()
+
+    def set_vhosts(self, ip: str, vhosts: int) -> None:
+        self.ring.set_vhosts(ip, vhosts, self.number)
+
+    def set_state(self, ip: str, state: State) -> None:
+        self.ring.set_state(ip, state, self.number)
+
+    def remove(self, ip: str) -> None:
+        self.forget_users(ip)
+        self._side.remove(ip)
+        self._changed()
+
+    def forget_users(self, ip: str) -> None:
+        self.ring.forget_users(ip, self.number)
+
+    def flush(self, ip: str | None, max_parallel: int | None) -> Generator[None, None, None]:
+        ips = [each.ip for each in self.backends()] if ip is None else [ip]
+        return flushing.flush(self, ips, max_parallel)
+
+    def move(self, user_hash: int, ip: str) -> bool:
+        if self.ring._being_moved(self._side, self._tag(ip), user_hash):
+            return False
+        self.ring._move(self.number, user_hash, ip)
+        return True
+
+    def kick(self, user: str) -> None:
+        together = [place for place, side in enumerate(self.ring._sides) if side is self._side]
+        self.ring._kick(together, lambda session: session.user == user, hashring.user_hash(user))
+
+    def kick_sessions(self, chosen: Callable[[ProxySession], bool]) -> None:
+        self.ring._kick([self.number], chosen)
+
+    # What a flush needs (:class:`~director_tui.demo.flushing.Mover`).
+
+    @property
+    def moving(self) -> int:
+        return len(self.ring._moves[self.number])
+
+    def users(self, ip: str) -> Sequence[int]:
+        return [each.user_hash for each in self.assignments(ip)]
+
+    def leaves(self, user_hash: int, ip: str) -> bool:
+        backend = self._side.backend(ip)
+        if backend is None:
+            return False
+        assigned = self._side.assignment(user_hash, backend.tag)
+        return (
+            assigned is not None
+            and assigned.backend is backend
+            and self._side.ring(backend.tag).backend_of(user_hash) != ip
+            and not self.ring._being_moved(self._side, backend.tag, user_hash)
+        )
+
+    def move_away(self, user_hash: int, ip: str) -> None:
+        tag = self._tag(ip)
+        target = self._side.ring(tag).backend_of(user_hash)
+        if target is not None:
+            self.ring._move(self.number, user_hash, target)
+        else:
+            self.ring._kick([self.number], user_hash=user_hash)
+            self.ring._moves[self.number].begin(tag, user_hash, self.ring._tick, answered=False)
+
+    def forget_if_last(self, ip: str) -> None:
+        backend = self._side.backend(ip)
+        if backend is not None and not self._side.ring(backend.tag).ips:
+            self.forget_users(ip)
+
+    @property
+    def _side(self) -> Side:
+        return self.ring._sides[self.number]
+
+    def _tag(self, ip: str) -> str:
+        backend = self._side.backend(ip)
+        if backend is None:
+            raise KeyError(ip)
+        return backend.tag
+
+    def _changed(self) -> None:
+        self.ring._members.changed(self.number, self.ring._tick)
+
 
 _TRY_AGAIN_S: Final = 120
 """Within which time a mail program comes back that has lost its session."""
 
 _PROTOCOLS: Final = (("imap", 143), ("imap", 143), ("imap", 143), ("pop3", 110))
 
-# As doveconf of 2.3.19.1 prints them.
-_DEFAULT_SETTINGS: Final[Mapping[str, str]] = {
-    "base_dir": "/run/dovecot",
-    "director_flush_socket": "",
-    "director_max_parallel_kicks": "100",
-    "director_max_parallel_moves": "100",
-    "director_output_buffer_size": "10 M",
-    "director_ping_idle_timeout": "30 secs",
-    "director_ping_max_timeout": "1 mins",
-    "director_user_expire": "15 mins",
-    "director_user_kick_delay": "2 secs",
-    "director_username_hash": "%Lu",
-}
-
-
-def _configured(count: int) -> dict[str, Backend]:
-    """What ``director_mail_servers`` names, by IP."""
-    golden = max(2, round(count / 4)) if count >= 4 else 0
-    ips = sorted((f"10.1.{number // 250}.{number % 250 + 1}" for number in range(count)), key=ip_order)
-    return {
-        ip: Backend(ip, GOLD if place >= count - golden else "", CONFIGURED_VHOSTS, State.UP, None, 0)
-        for place, ip in enumerate(ips)
-    }
-
-
-def backend_names(count: int) -> dict[str, str]:
-    """What people call the backends of a ring of this size, by IP: mail-01 …, and gold-01 … for those with the tag."""
-    numbers: Counter[str] = Counter()
-    names = {}
-    for ip, backend in _configured(count).items():
-        kind = backend.tag or "mail"
-        numbers[kind] += 1
-        names[ip] = f"{kind}-{numbers[kind]:02}"
-    return names
-
-
-def _tag_of(user: str) -> str:
-    """The tag that the user database gives this user."""
-    return GOLD if user.endswith(f"@{GOLD}.example.com") else ""
-
 
 def _lot(person: int) -> float:
     """A number from 0 to 1 that is each person's own; less for a guest, whose sessions hold."""
-    return -1.0 if person == _NOBODY else person * 2654435761 % 1000 / 1000
-
-
-def _odd_vhosts(ips: Sequence[str], seed: int) -> dict[str, int]:
-    """The vhost counts that somebody has changed since the start, as on every ring that has run for a while."""
-    random = Random(seed)  # noqa: S311 (a simulation that can be repeated, no secret)
-    chosen = random.sample(ips, len(ips) // 4) if len(ips) > 1 else []
-    return {ip: random.choice((50, 60, 80, 120, 150, 200)) for ip in chosen}
-
-
-def _people_of_tags(backends: Iterable[Backend]) -> dict[str, float]:
-    """Each tag's part of the people: by its backends, but the golden ones have fewer users to themselves."""
-    tags = Counter(each.tag for each in backends)
-    return {tag: count * (0.6 if tag == GOLD else 1.0) for tag, count in tags.items()}
-
-
-def _mail_servers(backends: Iterable[Backend]) -> str:
-    """``director_mail_servers``: ranges as far as Dovecot takes them, which is within a /24."""
-    entries = []
-    for (_, tag), members in groupby(backends, key=lambda each: (each.ip.rpartition(".")[0], each.tag)):
-        ips = [each.ip for each in members]
-        entries.append((ips[0] if len(ips) == 1 else f"{ips[0]}-{ips[-1]}") + (f"@{tag}" if tag else ""))
-    return " ".join(entries)
+    return -1.0 if person == NOBODY else person * 2654435761 % 1000 / 1000

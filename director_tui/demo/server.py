@@ -1,7 +1,7 @@
 """The SSH server in front of the practice ring: on loopback, inside this process, with keys of its own.
 
-Each director has its own port and host key. One client key is let in, and may run commands: no shell, no terminal, no
-forwarding, no file transfer.
+Each director has its own port and host key. One client key is let in, and may run commands, several of them in the one
+shell that runs nothing else: no terminal, no forwarding, no file transfer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import asyncssh
 
-from director_tui.demo.doveadm import EX_NOT_FOUND, Answer
+from director_tui.demo.command import Answer, behind_env
 from director_tui.demo.population import TICKS_PER_S
+from director_tui.demo.shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,28 +164,33 @@ class _Door:
             await listener.wait_closed()
 
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        answer = self._answer(process.command)
-        await asyncio.sleep(answer.delay_s)
-        await self.thawed.wait()
-        # The client may be gone by now.
+        """Ends with its connection; what it has started in the ring goes on, like anything that has no terminal."""
+
+        async def write(stdout: bytes, stderr: bytes) -> bool:
+            await self.thawed.wait()
+            # The client may be gone by now.
+            with contextlib.suppress(OSError, asyncssh.Error):
+                process.stdout.write(stdout)
+                process.stderr.write(stderr)
+            return not process.is_closing()
+
+        words = _words(process.command)
+        if isinstance(words, Answer):
+            answer = words
+        elif (shell := Shell.of(behind_env(words))) is not None:
+            answer = Answer(await shell.run(process.stdin, self._execute, write))
+        else:
+            answer = await self._execute(words)
+        await write(answer.stdout, answer.stderr)
         with contextlib.suppress(OSError, asyncssh.Error):
-            process.stdout.write(answer.stdout)
-            process.stderr.write(answer.stderr)
             process.exit(answer.status)
 
-    def _answer(self, command: str | None) -> Answer:
-        if command is None or not command.strip():
-            return Answer(1, stderr=b"The practice ring has no shell.\n")
-        try:
-            words = shlex.split(command)
-        except ValueError:
-            return Answer(2, stderr=b"sh: 1: Syntax error: Unterminated quoted string\n")
-        under_env = words[:1] == ["env"]
-        if under_env:
-            words = _behind_env(words)
-        answer = self._ring.execute(self._director, words)
-        if under_env and answer.status == EX_NOT_FOUND:
-            return Answer(EX_NOT_FOUND, stderr=f"env: '{words[0]}': No such file or directory\n".encode())
+    async def _execute(self, words: Sequence[str]) -> Answer:
+        ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        running = self._ring.start(self._director, words)
+        running.when_ended(lambda answer: None if ended.done() else ended.set_result(answer))
+        answer = await ended
+        await asyncio.sleep(answer.delay_s)
         return answer
 
 
@@ -218,9 +224,11 @@ class _Guard(asyncssh.SSHServer):
         return username == USER and key == self._key
 
 
-def _behind_env(words: Sequence[str]) -> list[str]:
-    """What ``env NAME=VALUE… PROGRAM…`` runs."""
-    rest = list(words[1:])
-    while rest and "=" in rest[0]:
-        rest.pop(0)
-    return rest
+def _words(command: str | None) -> list[str] | Answer:
+    """What a login shell makes of a command, as long as there are only words in it."""
+    if command is None or not command.strip():
+        return Answer(1, stderr=b"The practice ring has no shell.\n")
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return Answer(2, stderr=b"sh: 1: Syntax error: Unterminated quoted string\n")

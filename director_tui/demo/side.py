@@ -24,6 +24,9 @@ USER_EXPIRE_S: Final = 900
 FOR_EVER: Final = 1 << 60
 """When a session ends that nobody has ended yet."""
 
+NOBODY: Final = -1
+"""In the place of a person: somebody who is not one of the ring's own people, and whose sessions are kept elsewhere."""
+
 
 @dataclass(slots=True, eq=False)
 class SideBackend:
@@ -80,6 +83,8 @@ class Side:
         self._rings: dict[str, HashRing] = {}
         self._assigned: dict[str, dict[int, Assigned]] = {each.tag: {} for each in configured.values()}
         self._due: dict[int, list[Assigned]] = {}
+        # Sessions of people who are not assigned there any more, by user hash; as they were assigned.
+        self._strays: dict[int, list[Assigned]] = {}
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -105,6 +110,16 @@ class Side:
             backend.state_changed = now.replace(microsecond=0)
             self._rings.pop(backend.tag, None)
 
+    def add(self, ip: str, tag: str, vhosts: int) -> None:
+        self._backends[ip] = SideBackend(ip, tag, vhosts)
+        self._assigned.setdefault(tag, {})
+        self._rings.pop(tag, None)
+        self._sort()
+
+    def remove(self, ip: str) -> None:
+        """For one to which nobody is assigned any more."""
+        self._rings.pop(self._backends.pop(ip).tag, None)
+
     def ring(self, tag: str) -> HashRing:
         """Where new users of a tag go."""
         ring = self._rings.get(tag)
@@ -127,8 +142,8 @@ class Side:
                 yield tag, [each for each in directory.values() if each.backend is backend]
 
     def sessions(self, director: int, tick: int) -> list[Assigned]:
-        """Whose session passes through this director now."""
-        return [each for each in self._all() if each.director == director and each.until > tick]
+        """Whose session passes through this director now, and to which backend."""
+        return [each for each in self._everywhere() if each.director == director and each.until > tick]
 
     # What happens to users.
 
@@ -158,39 +173,69 @@ class Side:
             raise ValueError(f"{user_hash} is assigned already")
         self._add(Assigned(user_hash, backend, person, tick, tick, 0))
 
+    def move(self, user_hash: int, ip: str, tick: int) -> str | None:
+        """Assign a user to a backend, whatever the hash ring says, as if seen just now; sessions are left as they are.
+        The IP of the backend on which the user was, if any in this tag."""
+        backend = self._backends[ip]
+        assigned = self.assignment(user_hash, backend.tag)
+        if assigned is None:
+            self._add(Assigned(user_hash, backend, NOBODY, tick, tick, 0))
+            return None
+        before = assigned.backend
+        before.users -= 1
+        backend.users += 1
+        assigned.backend = backend
+        assigned.since, assigned.until = tick, max(tick, assigned.until)
+        self._expect(assigned)
+        return before.ip
+
     def log_out(self, user_hash: int, tag: str, tick: int) -> None:
         """The user's session ends before its time."""
         assigned = self.assignment(user_hash, tag)
         if assigned is not None and assigned.until > tick:
             self._end(assigned, tick)
 
-    def break_sessions(self, ip: str, tick: int, chosen: Callable[[Assigned], bool]) -> list[Assigned]:
-        """End those sessions on a backend that are chosen. Whose they were, as they were before."""
-        backend = self._backends[ip]
-        broken = [each for each in self._all() if each.backend is backend and each.until > tick and chosen(each)]
+    def break_sessions(
+        self, tick: int, chosen: Callable[[Assigned], bool], user_hash: int | None = None
+    ) -> list[Assigned]:
+        """End those sessions that are chosen among all, or among one hash's in all tags. Whose they were, as they were
+        before."""
+        among = self._everywhere() if user_hash is None else self._of_hash(user_hash)
+        broken = [each for each in among if each.until > tick and chosen(each)]
         before = [replace(each) for each in broken]
         for each in broken:
             self._end(each, tick)
         return before
 
-    def forget_users(self, ip: str) -> None:
-        """Like ``director flush -F``: nobody is assigned to the backend any more."""
+    def forget_users(self, ip: str, tick: int) -> list[int]:
+        """Like ``director flush -F``: nobody is assigned to the backend any more, though sessions there go on. Whom it
+        was about."""
         backend = self._backends[ip]
-        for assigned in [each for each in self._all() if each.backend is backend]:
+        forgotten = [each for each in self._assigned[backend.tag].values() if each.backend is backend]
+        for assigned in forgotten:
             self._forget(assigned)
+            if assigned.until > tick and assigned.person != NOBODY:
+                self._add_stray(assigned)
+        return [each.user_hash for each in forgotten]
 
     def expire(self, tick: int) -> None:
         """Forget whom nobody has seen for long enough. To be called at each tick."""
         for assigned in self._due.pop(tick, ()):
             # Whoever logged in again meanwhile is due later, once more.
-            if assigned.due == tick and self.assignment(assigned.user_hash, assigned.backend.tag) is assigned:
+            if assigned.due != tick:
+                continue
+            if self.assignment(assigned.user_hash, assigned.backend.tag) is assigned:
                 self._forget(assigned)
+            elif assigned in (strays := self._strays.get(assigned.user_hash, [])):
+                strays.remove(assigned)
+                if not strays:
+                    del self._strays[assigned.user_hash]
 
     # Directors that come and go.
 
     def pass_on(self, director: int, successor: int) -> None:
         """One director's sessions go on through another one."""
-        for assigned in self._all():
+        for assigned in self._everywhere():
             if assigned.director == director:
                 assigned.director = successor
 
@@ -208,6 +253,10 @@ class Side:
             for assigned in side._all():
                 if assigned.until > tick and (assigned.director in gone) is (side is self):
                     side._end(assigned, assigned.refreshed(tick))
+        for stray in list(self._stray_sessions()):
+            if stray.director in gone:
+                self._strays[stray.user_hash].remove(stray)
+                other._add_stray(stray)
         return other
 
     def join(self, other: Side) -> None:
@@ -224,7 +273,7 @@ class Side:
             mine.vhosts, mine.state = theirs.vhosts, theirs.state
             changes = [each.state_changed for each in (mine, theirs) if each.state_changed is not None]
             mine.state_changed = max(changes, default=None)
-        self._backends = dict(sorted(self._backends.items(), key=lambda each: ip_order(each[0])))
+        self._sort()
         self._rings = {}
         for theirs_assigned in other._all():
             mine_assigned = self._assigned.setdefault(theirs_assigned.backend.tag, {}).get(theirs_assigned.user_hash)
@@ -236,16 +285,39 @@ class Side:
                 mine_assigned.since, mine_assigned.until = theirs_assigned.since, theirs_assigned.until
                 mine_assigned.director = theirs_assigned.director
                 self._expect(mine_assigned)
+        for stray in other._stray_sessions():
+            self._add_stray(stray)
         self.events = max(self.events, other.events)
 
     def _all(self) -> Iterator[Assigned]:
         for directory in self._assigned.values():
             yield from directory.values()
 
+    def _stray_sessions(self) -> Iterator[Assigned]:
+        for strays in self._strays.values():
+            yield from strays
+
+    def _everywhere(self) -> Iterator[Assigned]:
+        yield from self._all()
+        yield from self._stray_sessions()
+
+    def _of_hash(self, user_hash: int) -> Iterator[Assigned]:
+        for directory in self._assigned.values():
+            if (assigned := directory.get(user_hash)) is not None:
+                yield assigned
+        yield from self._strays.get(user_hash, ())
+
+    def _sort(self) -> None:
+        self._backends = dict(sorted(self._backends.items(), key=lambda each: ip_order(each[0])))
+
     def _add(self, assigned: Assigned) -> None:
         self._assigned[assigned.backend.tag][assigned.user_hash] = assigned
         assigned.backend.users += 1
         self._expect(assigned)
+
+    def _add_stray(self, session: Assigned) -> None:
+        self._strays.setdefault(session.user_hash, []).append(session)
+        self._expect(session)
 
     def _end(self, assigned: Assigned, tick: int) -> None:
         assigned.until = tick

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import shlex
 import subprocess
+import tempfile
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
 
-from director_tui.demo import doveadm as practice_doveadm
-from director_tui.demo.doveadm import Answer
+from director_tui.demo import command
+from director_tui.demo.command import Answer
 from director_tui.demo.ring import PracticeRing
+from director_tui.demo.shell import Shell
 from director_tui.director import doveadm
 from director_tui.director.doveadm import Tool
 from director_tui.director.failures import failure_of
@@ -20,8 +24,9 @@ from tests.ring import processes
 from tests.ring.real import PATH, RealRing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from director_tui.demo.running import Running
     from director_tui.director.doveadm import Call
     from director_tui.director.model import State
     from tests.ring.fixtures import MakeRing
@@ -32,12 +37,32 @@ ResultT = TypeVar("ResultT")
 SOCKETS = (b"<admin socket>", b"<ipc socket>")
 
 
+class Started(Protocol):
+    """A command that goes on by itself."""
+
+    @property
+    def answer(self) -> Answer | None:
+        """None as long as it goes on."""
+
+    def abandon(self) -> None:
+        """Whoever has begun it disappears."""
+
+
 class AnyRing(ABC):
     """Three directors, eight backends, two tags, nobody assigned, vhost counts of 100."""
 
     @abstractmethod
     def run(self, tool: Tool, *words: str, director: int = 0) -> Answer:
         """Status, output and errors; the directors' own socket paths are replaced by SOCKETS."""
+
+    @abstractmethod
+    def start(self, *words: str, director: int = 0) -> Started:
+        """Begin a doveadm command; what it prints is as in run()."""
+
+    @abstractmethod
+    def in_shell(self, mark: str, lines: Sequence[str], *, go_on: bool = False) -> Answer:
+        """What the shell of doveadm.one_after_the_other() makes of these lines; where a director's doveadm is to be
+        called, a line begins with the word doveadm."""
 
     @abstractmethod
     def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None: ...
@@ -47,6 +72,13 @@ class AnyRing(ABC):
 
     @abstractmethod
     def assign(self, user_hash: int, ip: str) -> None: ...
+
+    @abstractmethod
+    def stall(self, director: int) -> None:
+        """It hangs. Only of stalling_ring."""
+
+    @abstractmethod
+    def go_on(self, director: int) -> None: ...
 
     @abstractmethod
     def stop(self, director: int) -> None: ...
@@ -94,7 +126,30 @@ class Practice(AnyRing):
 
     def run(self, tool: Tool, *words: str, director: int = 0) -> Answer:
         answer = self.ring.execute(director, (tool.value, *words))
-        return shown(answer, practice_doveadm.SOCKET, practice_doveadm.IPC_SOCKET)
+        return shown(answer, command.SOCKET, command.IPC_SOCKET)
+
+    def start(self, *words: str, director: int = 0) -> Started:
+        return _OnPractice(self.ring.start(director, ("doveadm", *words)))
+
+    def in_shell(self, mark: str, lines: Sequence[str], *, go_on: bool = False) -> Answer:
+        given = iter(f"{line}\n".encode() for line in lines)
+        printed: tuple[list[bytes], list[bytes]] = [], []
+
+        class Lines:
+            async def readline(self) -> bytes:
+                return next(given, b"")
+
+        async def execute(words: Sequence[str]) -> Answer:
+            return self.ring.execute(0, words)
+
+        async def write(stdout: bytes, stderr: bytes) -> bool:
+            printed[0].append(stdout)
+            printed[1].append(stderr)
+            return True
+
+        shell = Shell.of(doveadm.one_after_the_other(mark, go_on=go_on))
+        assert shell is not None
+        return Answer(asyncio.run(shell.run(Lines(), execute, write)), b"".join(printed[0]), b"".join(printed[1]))
 
     def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None:
         self.ring.set_vhosts(ip, vhosts, director)
@@ -104,6 +159,12 @@ class Practice(AnyRing):
 
     def assign(self, user_hash: int, ip: str) -> None:
         self.ring.assign(user_hash, ip)
+
+    def stall(self, director: int) -> None:
+        self.ring.stall(director)
+
+    def go_on(self, director: int) -> None:
+        self.ring.go_on()
 
     def stop(self, director: int) -> None:
         self.ring.stop_director(director)
@@ -138,35 +199,56 @@ class Practice(AnyRing):
 class Real(AnyRing):
     def __init__(self, ring: RealRing) -> None:
         self.ring = ring
-        self._changed: set[str] = set()
-        self._assigned: set[str] = set()
+        self._configured = {row["mail server ip"]: row["tag"] for row in ring.directors[0].backends()}
+        self._started: list[_OnReal] = []
+        self._stalled: set[int] = set()
         self._stopped: set[int] = set()
         self._sessions: dict[tuple[str, int], list[Session]] = {}
 
     def run(self, tool: Tool, *words: str, director: int = 0) -> Answer:
-        one = self.ring.directors[director]
         done = subprocess.run(
-            [tool.value, "-c", one.config, *words],
-            env={"PATH": PATH, "TZ": "UTC", "LC_ALL": "C"},
+            self._argv(tool, words, director),
+            env=_ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=90,
             check=False,
         )
-        answer = Answer(done.returncode, done.stdout, done.stderr)
-        return shown(answer, str(one.admin_socket), str(one.admin_socket.with_name("ipc")))
+        return self._shown(Answer(done.returncode, done.stdout, done.stderr), director)
+
+    def start(self, *words: str, director: int = 0) -> Started:
+        argv = self._argv(Tool.DOVEADM, words, director)
+        started = _OnReal(argv, lambda answer: self._shown(answer, director))
+        self._started.append(started)
+        return started
+
+    def in_shell(self, mark: str, lines: Sequence[str], *, go_on: bool = False) -> Answer:
+        words = self.ring.directors[0].doveadm_words
+        given = "".join(
+            f"{words + line.removeprefix('doveadm') if line.startswith('doveadm ') else line}\n" for line in lines
+        )
+        argv = ["sh", "-c", shlex.join(doveadm.one_after_the_other(mark, go_on=go_on))]  # as sshd does it
+        done = subprocess.run(
+            argv, env=_ENVIRONMENT, input=given.encode(), capture_output=True, timeout=90, check=False
+        )
+        return self._shown(Answer(done.returncode, done.stdout, done.stderr), 0)
 
     def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None:
-        self._changed.add(ip)
         self.ring.directors[director].doveadm("director", "update", ip, str(vhosts))
 
     def set_state(self, ip: str, state: State, director: int = 0) -> None:
-        self._changed.add(ip)
         self.ring.directors[director].doveadm("director", state.value, ip)
 
     def assign(self, user_hash: int, ip: str) -> None:
-        self._assigned.add(ip)
         self.ring.assign_users({user_hash: ip})
+
+    def stall(self, director: int) -> None:
+        self._stalled.add(director)
+        self.ring.directors[director].freeze()
+
+    def go_on(self, director: int) -> None:
+        self._stalled.discard(director)
+        self.ring.directors[director].thaw()
 
     def stop(self, director: int) -> None:
         self._stopped.add(director)
@@ -196,21 +278,76 @@ class Real(AnyRing):
             raise TimeoutError
 
     def set_back(self) -> None:
+        for director in tuple(self._stalled):
+            self.go_on(director)
         for director in self._stopped:
             self.ring.directors[director].start()
-        if self._stopped:
-            self.ring.wait_synced(60)
-        first = self.ring.directors[0]
-        for ip in self._changed:
-            first.doveadm("director", "update", ip, "100")
-            first.doveadm("director", "up", ip)
+        self.ring.wait_synced(60)
+        for started in self._started:
+            started.abandon()
         for session in itertools.chain.from_iterable(self._sessions.values()):
             session.close()
-        for ip in self._assigned:
-            first.doveadm("director", "flush", "-F", ip)
+        first = self.ring.directors[0]
+        rows = {row["mail server ip"]: row for row in first.backends()}
+        for ip in rows.keys() - self._configured.keys():
+            first.doveadm("director", "remove", ip)
+        for ip, tag in self._configured.items():
+            row = rows.get(ip, {})
+            if row.get("tag") != tag or row.get("vhosts") != "100":
+                first.doveadm("director", "add", *(("-t", tag) if tag else ()), ip, "100")
+            if row.get("state") == "down":
+                first.doveadm("director", "up", ip)
+        first.doveadm("director", "flush", "-F", "all")
+        self.wait(lambda: not any(each.users() for each in self.ring.directors))
         if self._sessions:
-            first.doveadm("director", "flush", "-F", "all")
             self.wait(lambda: not any(self.ask(doveadm.proxy_list(), director) for director in range(3)))
+
+    def _argv(self, tool: Tool, words: Sequence[str], director: int) -> list[str]:
+        return [tool.value, "-c", str(self.ring.directors[director].config), *words]
+
+    def _shown(self, answer: Answer, director: int) -> Answer:
+        socket = self.ring.directors[director].admin_socket
+        return shown(answer, str(socket), str(socket.with_name("ipc")))
+
+
+class _OnPractice:
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    @property
+    def answer(self) -> Answer | None:
+        answer = self._running.answer
+        return None if answer is None else shown(answer, command.SOCKET, command.IPC_SOCKET)
+
+    def abandon(self) -> None:
+        pass
+
+
+class _OnReal:
+    def __init__(self, argv: Sequence[str], show: Callable[[Answer], Answer]) -> None:
+        self._show = show
+        self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (abandon() closes them)
+        self._process = subprocess.Popen(
+            argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=self._stderr
+        )
+        self._answer: Answer | None = None
+
+    @property
+    def answer(self) -> Answer | None:
+        if self._answer is None and (status := self._process.poll()) is not None:
+            for file in (self._stdout, self._stderr):
+                file.seek(0)
+            self._answer = self._show(Answer(status, self._stdout.read(), self._stderr.read()))
+        return self._answer
+
+    def abandon(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._stdout.close()
+        self._stderr.close()
+
+
+_ENVIRONMENT = {"PATH": PATH, "TZ": "UTC", "LC_ALL": "C"}
 
 
 def shown(answer: Answer, *sockets: str) -> Answer:
@@ -244,3 +381,15 @@ def splitting_ring(request: pytest.FixtureRequest) -> AnyRing:
         return Practice()
     make_ring: MakeRing = request.getfixturevalue("make_ring")
     return Real(make_ring(can_split=True))
+
+
+@pytest.fixture(params=["practice", pytest.param("real", marks=pytest.mark.real_ring)])
+def stalling_ring(request: pytest.FixtureRequest) -> Iterator[AnyRing]:
+    """One that doesn't drop a director that hangs, at least not for minutes."""
+    if request.param == "practice":
+        yield Practice()
+        return
+    make_ring: MakeRing = request.getfixturevalue("make_ring")
+    real = Real(make_ring(settings={"director_ping_idle_timeout": "10 mins", "director_ping_max_timeout": "20 mins"}))
+    yield real
+    real.set_back()

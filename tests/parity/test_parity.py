@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from director_tui.demo.doveadm import Answer
+from director_tui.demo.command import Answer
 from director_tui.director import doveadm
 from director_tui.director.agreement import disagreements, parts
 from director_tui.director.doveadm import Tool
