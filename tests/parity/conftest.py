@@ -71,7 +71,10 @@ class AnyRing(ABC):
     def set_state(self, ip: str, state: State, director: int = 0) -> None: ...
 
     @abstractmethod
-    def assign(self, user_hash: int, ip: str) -> None: ...
+    def assign_all(self, user_hashes: Sequence[int], ip: str) -> None: ...
+
+    def assign(self, user_hash: int, ip: str) -> None:
+        self.assign_all([user_hash], ip)
 
     @abstractmethod
     def stall(self, director: int) -> None:
@@ -157,8 +160,9 @@ class Practice(AnyRing):
     def set_state(self, ip: str, state: State, director: int = 0) -> None:
         self.ring.set_state(ip, state, director)
 
-    def assign(self, user_hash: int, ip: str) -> None:
-        self.ring.assign(user_hash, ip)
+    def assign_all(self, user_hashes: Sequence[int], ip: str) -> None:
+        for user_hash in user_hashes:
+            self.ring.assign(user_hash, ip)
 
     def stall(self, director: int) -> None:
         self.ring.stall(director)
@@ -239,8 +243,8 @@ class Real(AnyRing):
     def set_state(self, ip: str, state: State, director: int = 0) -> None:
         self.ring.directors[director].doveadm("director", state.value, ip)
 
-    def assign(self, user_hash: int, ip: str) -> None:
-        self.ring.assign_users({user_hash: ip})
+    def assign_all(self, user_hashes: Sequence[int], ip: str) -> None:
+        self.ring.assign_users(dict.fromkeys(user_hashes, ip))
 
     def stall(self, director: int) -> None:
         self._stalled.add(director)

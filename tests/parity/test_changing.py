@@ -76,8 +76,7 @@ def names(ring: AnyRing, count: int, ip: str, tag: str = "") -> list[str]:
 
 def assign(ring: AnyRing, users: Sequence[str], ip: str) -> None:
     """Until none of them is being moved any more."""
-    for each in users:
-        ring.assign(user_hash(each), ip)
+    ring.assign_all([user_hash(each) for each in users], ip)
     ring.wait(lambda: ring.doveadm("director", "move", users[-1], ip).status == 0)
 
 
