@@ -38,12 +38,20 @@ class Moves:
     def __contains__(self, user: tuple[str, int]) -> bool:
         return user in self._moves
 
-    def begin(self, tag: str, user_hash: int, tick: int, *, answered: bool = True) -> None:
-        """``answered`` is whether the other directors will say that it has happened."""
-        self._moves[tag, user_hash] = _Move(tick, answered)
+    def begin(self, tag: str, user_hash: int, tick: int, *, answering: bool) -> None:
+        """``answering`` is whether all directors say now that they have ended the user's sessions."""
+        self._moves[tag, user_hash] = _Move(tick, answered=True, ended=tick if answering else None)
+
+    def begin_nowhere(self, tag: str, user_hash: int, tick: int) -> None:
+        """To no backend: no other director is asked to do anything, and so none will answer."""
+        self._moves[tag, user_hash] = _Move(tick, answered=False)
 
     def forget(self, tag: str, user_hash: int) -> None:
         self._moves.pop((tag, user_hash), None)
+
+    def clear(self) -> None:
+        """The director has ended."""
+        self._moves.clear()
 
     def advance(self, tick: int, *, answering: bool) -> None:
         """To be called at each tick. ``answering`` is whether all directors answer now."""

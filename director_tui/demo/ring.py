@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from director_tui.demo import doveadm, flushing
 from director_tui.demo.command import CALL_S
@@ -21,14 +21,13 @@ from director_tui.demo.configuration import (
     odd_vhosts,
     people_of_tags,
     settings,
-    tag_of,
 )
-from director_tui.demo.flushing import Moves
 from director_tui.demo.members import Members
-from director_tui.demo.population import TICKS_PER_S, People, Visit
+from director_tui.demo.population import TICKS_PER_S, People
 from director_tui.demo.running import Running
 from director_tui.demo.scenarios import CALM, SCENARIOS, Story
-from director_tui.demo.side import FOR_EVER, NOBODY, USER_EXPIRE_S, Assigned, Side
+from director_tui.demo.sessions import Sessions
+from director_tui.demo.side import NOBODY, USER_EXPIRE_S, Side
 from director_tui.director import hashring
 from director_tui.director.hashring import rings_by_tag
 from director_tui.director.model import Assignment, Backend, DirectorPeer, Placement, ProxySession, State
@@ -59,18 +58,13 @@ class PracticeRing:
         self._members = Members(DIRECTORS, PORT)
         self._sides = [Side(self._configured)] * len(DIRECTORS)  # each director's; the same one unless it is split
         self._joins: tuple[int, int] | None = None  # the director that was cut off, and when it comes back
-        self._moves = [Moves() for _ in DIRECTORS]
         self._running: list[Running] = []
         self._busy: set[str] = set()
         self._answers_after_s = [CALL_S] * len(DIRECTORS)
-        self._failing: dict[str, float] = {}
-        self._coming_back: dict[int, list[Visit]] = {}
-        self._guests: list[tuple[int, ProxySession]] = []
         for ip, vhosts in odd_vhosts(list(self._configured), seed).items():
             self.set_vhosts(ip, vhosts)
-        self._people = People(users, people_of_tags(self._configured.values()), expire_s=USER_EXPIRE_S, seed=seed)
-        for visit in self._people.already_there():
-            self._log_in(visit)
+        people = People(users, people_of_tags(self._configured.values()), expire_s=USER_EXPIRE_S, seed=seed)
+        self._sessions = Sessions(people, self._members, self._sides)
         self._story = Story(SCENARIOS[scenario], self, seed)
 
     @property
@@ -104,18 +98,16 @@ class PracticeRing:
             self._story.advance(self._tick)
             if self._joins is not None and self._joins[1] <= self._tick:
                 self._join(self._joins[0])
-            for director, moves in enumerate(self._moves):
-                moves.advance(self._tick, answering=not self._members.hears_nothing_of(director))
+            for director, side in enumerate(self._sides):
+                answering = not self._members.hears_nothing_of(director)
+                side.moves(director).advance(self._tick, answering=answering)
             # What has waited goes on newest first, as in a director: parked commands and flushes both.
             for running in reversed(self._running):
                 running.go_on()
             self._running = [each for each in self._running if each.answer is None]
             for side in dict.fromkeys(self._sides):
                 side.expire(self._tick)
-            for visit in self._coming_back.pop(self._tick, ()):
-                self._log_in(visit)
-            for visit in self._people.arrivals(self._tick):
-                self._log_in(visit)
+            self._sessions.advance(self._tick)
 
     def start(self, director: int, argv: Sequence[str]) -> Running:
         """Run a command on one director; it goes on as time passes. ``env NAME=VALUE…`` and ``sudo -n`` may stand in
@@ -150,7 +142,8 @@ class PracticeRing:
 
     def forget_users(self, ip: str, director: int = 0) -> None:
         """Like ``director flush -F IP``: its users go to where new ones go, as they come back; sessions go on."""
-        self._forgotten(director, ip, self._sides[director].forget_users(ip, self._tick))
+        self._sides[director].forget_users(ip, self._tick)
+        self._members.changed(director, self._tick)
 
     def assign(self, user_hash: int, ip: str) -> None:
         """Like ``director move`` for a user who is nowhere yet: assigned from now on, without a session."""
@@ -159,37 +152,26 @@ class PracticeRing:
     def log_in(self, user: str, director: int = 0) -> None:
         """An IMAP session of somebody who is not one of the ring's own people, until log_out(). Raises ValueError if no
         backend takes the user."""
-        ip = self._sides[director].log_in(
-            hashring.user_hash(user), tag_of(user), NOBODY, self._tick, FOR_EVER, director
-        )
-        if ip is None:
-            raise ValueError(f"no backend takes {user}")
-        self._guests.append((director, ProxySession(user, "imap", "127.0.0.1", ip, 143)))
+        self._sessions.log_in(user, director, self._tick)
 
     def log_out(self, user: str, director: int = 0) -> None:
         """End what log_in() began."""
-        [ended, *_] = [each for each in self._guests if (each[0], each[1].user) == (director, user)]
-        self._leave(*ended)
+        self._sessions.log_out(user, director, self._tick)
 
     # What befalls backends and directors.
 
     def fail(self, ip: str, part: float) -> None:
         """A part of a backend's sessions break, 0…1, and so do new ones of the same users until repair(). They try
         again within two minutes, wherever the directors send them then."""
-        self._failing[ip] = part
-        for side in dict.fromkeys(self._sides):
-            for each in side.break_sessions(
-                self._tick, lambda each: each.backend.ip == ip and 0 <= _lot(each.person) < part
-            ):
-                self._try_again(each.person, each.until)
+        self._sessions.fail(ip, part, self._tick)
 
     def repair(self, ip: str) -> None:
         """Undo fail(): sessions hold again."""
-        self._failing.pop(ip, None)
+        self._sessions.repair(ip)
 
     def healthy(self, ip: str) -> bool:
         """Whether the backend answers at all, which is what a monitor looks at."""
-        return self._failing.get(ip, 0.0) < 1
+        return self._sessions.healthy(ip)
 
     def answer_after(self, director: int, seconds: float) -> None:
         """From now on this is how long at least its doveadm takes."""
@@ -213,14 +195,16 @@ class PracticeRing:
         """End one director: its sessions go on through another one. The last one of a side takes it along: what was not
         configured is lost."""
         self._members.stop(director, self._tick)
-        self._moves[director] = Moves()
+        if director == self._members.stalled:
+            self._members.go_on()
+        self._sides[director].moves(director).clear()
         successor = self._members.successor(director)
         if successor is not None:
             self._sides[director].pass_on(director, successor)
         else:
             lost = self._sides[director]
             fresh = Side(self._configured)
-            self._sides = [fresh if side is lost else side for side in self._sides]
+            self._sides[:] = [fresh if side is lost else side for side in self._sides]
 
     def start_director(self, director: int) -> None:
         """Start it again: it takes everything from those that run; the first of all knows its configuration only."""
@@ -245,78 +229,6 @@ class PracticeRing:
         self._sides[other].join(self._sides[director])
         self._sides[director] = self._sides[other]
 
-    def _log_in(self, visit: Visit) -> None:
-        director = self._members.nearest(visit.person % len(DIRECTORS))
-        if director is None:
-            return
-        side, tag = self._sides[director], self._people.tag(visit.person)
-        user_hash = self._people.user_hash(visit.person)
-        if director == self._members.stalled or self._being_moved(side, tag, user_hash):
-            self._try_again(visit.person, visit.until)
-            return
-        ip = side.log_in(user_hash, tag, visit.person, visit.since, visit.until, director)
-        if ip is None:
-            self._try_again(visit.person, visit.until)
-        elif ip in self._failing and _lot(visit.person) < self._failing[ip]:
-            side.log_out(user_hash, tag, self._tick)
-            self._try_again(visit.person, visit.until)
-
-    def _try_again(self, person: int, until: int) -> None:
-        again = self._tick + 1 + person * 7919 % (_TRY_AGAIN_S * TICKS_PER_S)
-        if again < until:
-            self._coming_back.setdefault(again, []).append(Visit(person, again, until))
-
-    # What commands do.
-
-    def _forgotten(self, director: int, ip: str, user_hashes: Sequence[int]) -> None:
-        """These users are not assigned to the backend any more, nor moved from it or to it."""
-        backend = self._sides[director].backend(ip)
-        for place, moves in enumerate(self._moves):
-            if backend is not None and self._sides[place] is self._sides[director]:
-                for user_hash in user_hashes:
-                    moves.forget(backend.tag, user_hash)
-        self._members.changed(director, self._tick)
-
-    def _being_moved(self, side: Side, tag: str, user_hash: int) -> bool:
-        return any(
-            (tag, user_hash) in moves for place, moves in enumerate(self._moves) if moves and self._sides[place] is side
-        )
-
-    def _move(self, director: int, user_hash: int, ip: str) -> None:
-        side = self._sides[director]
-        before = side.move(user_hash, ip, self._tick)
-        tag = side._backends[ip].tag
-        if before != ip:
-            self._moves[director].begin(tag, user_hash, self._tick)
-        if before not in {None, ip}:
-            self._kick([place for place, each in enumerate(self._sides) if each is side], user_hash=user_hash)
-
-    def _kick(
-        self,
-        directors: Collection[int],
-        chosen: Callable[[ProxySession], bool] = lambda session: True,
-        user_hash: int | None = None,
-    ) -> None:
-        """End those sessions through these directors that are chosen, among all or among one hash's. People come back
-        within two minutes, as after fail()."""
-        for side in dict.fromkeys(self._sides[director] for director in directors):
-            for each in side.break_sessions(
-                self._tick,
-                lambda each: each.person != NOBODY and each.director in directors and chosen(self._session(each)),
-                user_hash,
-            ):
-                self._try_again(each.person, each.until)
-        for director, session in tuple(self._guests):
-            if user_hash in {None, hashring.user_hash(session.user)} and director in directors and chosen(session):
-                self._leave(director, session)
-
-    def _leave(self, director: int, session: ProxySession) -> None:
-        """A guest's session ends."""
-        self._guests.remove((director, session))
-        side = self._sides[director]
-        if not any(each.user == session.user for place, each in self._guests if self._sides[place] is side):
-            side.log_out(hashring.user_hash(session.user), tag_of(session.user), self._tick)
-
     # What the directors know; _Director hands it out.
 
     def _placement(self, director: int, user_hash: int, tag: str) -> Placement:
@@ -338,17 +250,6 @@ class PracticeRing:
             listed = [(each.refreshed(self._tick), each.user_hash, each.backend.ip) for each in directory]
             listed.sort(key=itemgetter(0))
             yield from (Assignment(user_hash, ip, expires(tick)) for tick, user_hash, ip in listed)
-
-    def _sessions(self, director: int) -> list[ProxySession]:
-        own = self._sides[director].sessions(director, self._tick)
-        return [self._session(each) for each in own if each.person != NOBODY] + [
-            session for place, session in self._guests if place == director
-        ]
-
-    def _session(self, each: Assigned) -> ProxySession:
-        protocol, port = _PROTOCOLS[each.person % len(_PROTOCOLS)]
-        name, source_ip = self._people.name(each.person), self._people.source_ip(each.person)
-        return ProxySession(name, protocol, source_ip, each.backend.ip, port)
 
     def _peers(self, director: int) -> list[DirectorPeer]:
         return list(self._members.seen_by(director, self._tick, self._time, self._sides[director].events))
@@ -398,7 +299,7 @@ class _Director:
         return self.ring._peers(self.number)
 
     def sessions(self) -> Sequence[ProxySession]:
-        return self.ring._sessions(self.number)
+        return self.ring._sessions.through(self.number, self.ring._tick)
 
     def busy(self, ip: str) -> bool:
         return ip in self.ring._busy
@@ -426,23 +327,22 @@ class _Director:
         return flushing.flush(self, ips, max_parallel)
 
     def move(self, user_hash: int, ip: str) -> bool:
-        if self.ring._being_moved(self._side, self._tag(ip), user_hash):
+        if self._side.being_moved(user_hash, self._tag(ip)):
             return False
-        self.ring._move(self.number, user_hash, ip)
+        self._begin_move(user_hash, ip)
         return True
 
     def kick(self, user: str) -> None:
-        together = [place for place, side in enumerate(self.ring._sides) if side is self._side]
-        self.ring._kick(together, lambda session: session.user == user, hashring.user_hash(user))
+        self._kick(self._together, lambda session: session.user == user, hashring.user_hash(user))
 
     def kick_sessions(self, chosen: Callable[[ProxySession], bool]) -> None:
-        self.ring._kick([self.number], chosen)
+        self._kick([self.number], chosen)
 
     # What a flush needs (:class:`~director_tui.demo.flushing.Mover`).
 
     @property
     def moving(self) -> int:
-        return len(self.ring._moves[self.number])
+        return len(self._side.moves(self.number))
 
     def users(self, ip: str) -> Sequence[int]:
         return [each.user_hash for each in self.assignments(ip)]
@@ -456,22 +356,41 @@ class _Director:
             assigned is not None
             and assigned.backend is backend
             and self._side.ring(backend.tag).backend_of(user_hash) != ip
-            and not self.ring._being_moved(self._side, backend.tag, user_hash)
+            and not self._side.being_moved(user_hash, backend.tag)
         )
 
     def move_away(self, user_hash: int, ip: str) -> None:
         tag = self._tag(ip)
         target = self._side.ring(tag).backend_of(user_hash)
         if target is not None:
-            self.ring._move(self.number, user_hash, target)
+            self._begin_move(user_hash, target)
         else:
-            self.ring._kick([self.number], user_hash=user_hash)
-            self.ring._moves[self.number].begin(tag, user_hash, self.ring._tick, answered=False)
+            self._kick([self.number], _everybody, user_hash)
+            self._side.moves(self.number).begin_nowhere(tag, user_hash, self.ring._tick)
 
     def forget_if_last(self, ip: str) -> None:
         backend = self._side.backend(ip)
         if backend is not None and not self._side.ring(backend.tag).ips:
             self.forget_users(ip)
+
+    def _begin_move(self, user_hash: int, ip: str) -> None:
+        before = self._side.move(user_hash, ip, self.ring._tick)
+        if before != ip:
+            answering = not self.ring._members.hears_nothing_of(self.number)
+            moves = self._side.moves(self.number)
+            moves.begin(self._tag(ip), user_hash, self.ring._tick, answering=answering)
+        if before not in {None, ip}:
+            self._kick(self._together, _everybody, user_hash)
+
+    def _kick(
+        self, directors: Collection[int], chosen: Callable[[ProxySession], bool], user_hash: int | None = None
+    ) -> None:
+        self.ring._sessions.kick(directors, chosen, self.ring._tick, user_hash)
+
+    @property
+    def _together(self) -> list[int]:
+        """The directors that are connected with this one, and itself."""
+        return [place for place, side in enumerate(self.ring._sides) if side is self._side]
 
     @property
     def _side(self) -> Side:
@@ -487,12 +406,6 @@ class _Director:
         self.ring._members.changed(self.number, self.ring._tick)
 
 
-_TRY_AGAIN_S: Final = 120
-"""Within which time a mail program comes back that has lost its session."""
-
-_PROTOCOLS: Final = (("imap", 143), ("imap", 143), ("imap", 143), ("pop3", 110))
-
-
-def _lot(person: int) -> float:
-    """A number from 0 to 1 that is each person's own; less for a guest, whose sessions hold."""
-    return -1.0 if person == NOBODY else person * 2654435761 % 1000 / 1000
+def _everybody(session: ProxySession) -> bool:
+    del session
+    return True

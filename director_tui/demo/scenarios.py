@@ -25,6 +25,7 @@ class Stage(Protocol):
 
     @property
     def backends(self) -> Sequence[Backend]: ...
+    def backends_of(self, director: int) -> Sequence[Backend]: ...
     def set_vhosts(self, ip: str, vhosts: int, director: int = 0) -> None: ...
     def set_state(self, ip: str, state: State, director: int = 0) -> None: ...
     def forget_users(self, ip: str, director: int = 0) -> None: ...
@@ -78,10 +79,10 @@ def _storage_outage(ring: Stage, dice: Random) -> Iterator[float]:
         ring.fail(ip, 1.0)
         yield 14
         if number == min(1, len(sick) - 1) and spared:
-            ring.set_vhosts(spared[0], 0)
+            _set_vhosts(ring, spared[0], 0)
             yield 8
     if golden:
-        ring.set_vhosts(golden[0], 60)
+        _set_vhosts(ring, golden[0], 60)
     yield 170
     for ip in sick[::2]:
         ring.repair(ip)
@@ -109,7 +110,7 @@ def _stubborn_colleague(ring: Stage, dice: Random) -> Iterator[float]:
     ip = dice.choice(_most_alike(ring))
     yield 14
     while True:
-        ring.set_state(ip, State.DOWN)
+        _set_state(ring, ip, State.DOWN)
         yield 60
 
 
@@ -132,15 +133,15 @@ def _split_ring(ring: Stage, dice: Random) -> Iterator[float]:
     yield 12
     ring.cut_off(_LAST)
     yield 28
-    ring.set_vhosts(emptied, 0)
+    _set_vhosts(ring, emptied, 0)
     yield 15
-    ring.set_vhosts(shrunk, 50, _LAST)
+    _set_vhosts(ring, shrunk, 50, _LAST)
     yield 15
-    ring.set_state(down, State.DOWN, _LAST)
+    _set_state(ring, down, State.DOWN, _LAST)
     yield 30
-    ring.set_vhosts(grown, 150)
+    _set_vhosts(ring, grown, 150)
     yield 100
-    ring.set_state(down, State.UP, _LAST)
+    _set_state(ring, down, State.UP, _LAST)
     yield 112
     ring.mend()
 
@@ -159,6 +160,19 @@ def _slow_director(ring: Stage, dice: Random) -> Iterator[float]:
 _LAST: Final = 2
 _NOT_AT_ALL_S: Final = 90
 """Longer than anybody waits for a reading."""
+
+
+# People find out that a backend isn't there any more, and leave it at that.
+
+
+def _set_vhosts(ring: Stage, ip: str, vhosts: int, director: int = 0) -> None:
+    if any(each.ip == ip for each in ring.backends_of(director)):
+        ring.set_vhosts(ip, vhosts, director)
+
+
+def _set_state(ring: Stage, ip: str, state: State, director: int = 0) -> None:
+    if any(each.ip == ip for each in ring.backends_of(director)):
+        ring.set_state(ip, state, director)
 
 
 def _most_alike(ring: Stage) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from director_tui.demo.flushing import Moves
 from director_tui.demo.population import TICKS_PER_S
 from director_tui.director.hashring import HashRing
 from director_tui.director.model import MAX_VHOSTS, Backend, State, ip_order
@@ -85,6 +86,7 @@ class Side:
         self._due: dict[int, list[Assigned]] = {}
         # Sessions of people who are not assigned there any more, by user hash; as they were assigned.
         self._strays: dict[int, list[Assigned]] = {}
+        self._moves: dict[int, Moves] = {}
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -144,6 +146,14 @@ class Side:
     def sessions(self, director: int, tick: int) -> list[Assigned]:
         """Whose session passes through this director now, and to which backend."""
         return [each for each in self._everywhere() if each.director == director and each.until > tick]
+
+    def moves(self, director: int) -> Moves:
+        """The users whom a director of this side moves at the moment."""
+        return self._moves.setdefault(director, Moves())
+
+    def being_moved(self, user_hash: int, tag: str) -> bool:
+        """By whichever director."""
+        return any((tag, user_hash) in moves for moves in self._moves.values())
 
     # What happens to users.
 
@@ -207,16 +217,16 @@ class Side:
             self._end(each, tick)
         return before
 
-    def forget_users(self, ip: str, tick: int) -> list[int]:
-        """Like ``director flush -F``: nobody is assigned to the backend any more, though sessions there go on. Whom it
-        was about."""
+    def forget_users(self, ip: str, tick: int) -> None:
+        """Like ``director flush -F``: nobody is assigned to the backend any more, nor moved, though sessions go on."""
         backend = self._backends[ip]
         forgotten = [each for each in self._assigned[backend.tag].values() if each.backend is backend]
         for assigned in forgotten:
             self._forget(assigned)
+            for moves in self._moves.values():
+                moves.forget(backend.tag, assigned.user_hash)
             if assigned.until > tick and assigned.person != NOBODY:
                 self._add_stray(assigned)
-        return [each.user_hash for each in forgotten]
 
     def expire(self, tick: int) -> None:
         """Forget whom nobody has seen for long enough. To be called at each tick."""
@@ -257,6 +267,7 @@ class Side:
             if stray.director in gone:
                 self._strays[stray.user_hash].remove(stray)
                 other._add_stray(stray)
+        other._moves = {director: self._moves.pop(director) for director in gone & self._moves.keys()}
         return other
 
     def join(self, other: Side) -> None:
@@ -287,6 +298,7 @@ class Side:
                 self._expect(mine_assigned)
         for stray in other._stray_sessions():
             self._add_stray(stray)
+        self._moves.update(other._moves)
         self.events = max(self.events, other.events)
 
     def _all(self) -> Iterator[Assigned]:

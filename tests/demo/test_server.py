@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,16 @@ from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.ring import PracticeRing
 from director_tui.demo.server import PracticeServer, serve
 from director_tui.director import doveadm
+from director_tui.director.hashring import user_hash
 from director_tui.errors import AuthenticationFailed, HostKeyError, LinkError
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Ssh
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from director_tui.demo.running import Running
 
 START = datetime(2026, 11, 23, 21, 54, tzinfo=UTC)
 
@@ -165,6 +169,95 @@ async def test_there_is_no_shell_terminal_forwarding_or_file_transfer(connection
         await connection.forward_remote_port("127.0.0.1", 0, "127.0.0.1", 22)
     with pytest.raises((asyncssh.Error, OSError)):
         await connection.start_sftp_client()
+
+
+def in_shell(*, go_on: bool = False) -> str:
+    return shlex.join((*doveadm.ENVIRONMENT, *doveadm.one_after_the_other("MARK", go_on=go_on)))
+
+
+async def test_the_shell_answers_each_line_as_it_comes(connection: asyncssh.SSHClientConnection) -> None:
+    hash_ = user_hash("it's")
+    async with connection.create_process(in_shell()) as shell, asyncio.timeout(10):
+        assert await shell.stdout.readuntil("ready\n") == "\nMARK ready\n"
+        shell.stdin.write("env TZ=UTC doveadm director update 10.1.0.1 7\n")
+        assert await shell.stdout.readuntil(" 0\n") == "\nMARK 0\n"
+        shell.stdin.write("sudo -n doveadm -f tab director map -u -- 'it'\"'\"'s'\n")
+        assert await shell.stdout.readuntil(" 0\n") == f"hash\n{hash_}\n\nMARK 0\n"
+        shell.stdin.write("doveadm director down 192.0.2.77\ndoveadm director down 10.1.0.1\n")
+        done = await shell.wait()
+    assert (done.exit_status, done.stdout) == (68, "\nMARK 68\n")
+    assert done.stderr == "\nMARK\n\nMARK\n\nMARK\nError: 192.0.2.77: doesn't exist\n\nMARK\n"
+    status = await connection.run("doveadm -h -f tab director status")
+    assert str(status.stdout).splitlines()[0].split("\t")[:4] == ["10.1.0.1", "", "7", "up"]
+
+
+async def test_the_shell_goes_on_if_it_is_to_and_ends_with_its_input(connection: asyncssh.SSHClientConnection) -> None:
+    lines = "doveadm director down 192.0.2.77\nid\ndoveadm director down 10.1.0.1\ndoveadm director down 10.1.0.2"
+    done = await connection.run(in_shell(go_on=True), input=lines)
+    assert done.exit_status == 0
+    assert done.stdout == "\nMARK ready\n\nMARK 68\n\nMARK 127\n\nMARK 0\n"
+    assert "\nMARK: 1: eval: id: not found\n" in str(done.stderr)
+    status = await connection.run("doveadm -h -f tab director status")
+    assert [line.split("\t")[3] for line in str(status.stdout).splitlines()[:2]] == ["down", "up"]
+
+
+async def test_another_script_is_not_run(connection: asyncssh.SSHClientConnection) -> None:
+    done = await connection.run(in_shell().replace("ready", "steady"))
+    assert (done.exit_status, done.stdout, done.stderr) == (127, "", "env: 'sh': No such file or directory\n")
+
+
+class Watched(PracticeRing):
+    """Says when a command has been begun."""
+
+    def __init__(self) -> None:
+        super().__init__(users=0, start=START)
+        self.begun = asyncio.Event()
+
+    def start(self, director: int, argv: Sequence[str]) -> Running:
+        self.begun.set()
+        return super().start(director, argv)
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+async def test_a_shell_whose_client_disappears_ends_what_it_runs_and_begins_nothing_more(go_on: bool) -> None:
+    ring = Watched()
+    ring.stall(2)
+    async with await serve(ring) as server, asyncio.timeout(10):
+        async with connect(server) as client:
+            shell = await client.create_process(in_shell(go_on=go_on))
+            shell.stdin.write("doveadm director update 10.1.0.1 7\ndoveadm director update 10.1.0.2 7\n")
+            await ring.begun.wait()
+            client.abort()
+        async with connect(server) as client:
+            ring.go_on()
+            assert (await client.run("doveadm director update 10.1.0.3 7")).exit_status == 0
+    assert [each.vhosts == 7 for each in ring.backends[:3]] == [True, False, True]
+
+
+async def test_a_command_whose_client_disappears_goes_on() -> None:
+    ring = Watched()
+    for number in range(1, 500):
+        ring.assign(number * 8_000_000, "10.1.0.1")
+    ring.set_vhosts("10.1.0.1", 0)
+    async with await serve(ring) as server, asyncio.timeout(10):
+        async with connect(server) as client:
+            await client.create_process("doveadm director flush 10.1.0.1")
+            await ring.begun.wait()
+            client.abort()
+        async with connect(server):
+            ring.advance(20)
+    assert ring.backends[0].users == 0
+
+
+async def test_commands_take_the_rings_own_time() -> None:
+    ring = PracticeRing(users=0, start=START)
+    for number in range(1, 300):
+        ring.assign(number * 14_000_000, "10.1.0.1")
+    ring.set_vhosts("10.1.0.1", 0)
+    async with await serve(ring, speed=600) as server, connect(server) as client, asyncio.timeout(10):
+        done = await client.run("doveadm director flush --max-parallel 10 10.1.0.1")
+    assert (done.exit_status, ring.backends[0].users) == (0, 0)
+    assert ring.now - START >= timedelta(seconds=58)
 
 
 async def test_commands_side_by_side_take_no_longer_than_one(connection: asyncssh.SSHClientConnection) -> None:
