@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 RING_BEAT_S: Final = 10.0
 """How often the state of the ring is read, and every director asked for its own view, in seconds."""
 
-CALM_BEAT_S: Final = 30.0
-"""How often every director is asked while all is well. What changes in the ring, the director in use tells sooner."""
+CALM_BEAT_S: Final = 60.0
+"""How often every director is asked while all is well: they are as well when nobody looks, and each call costs them
+more than we use here. What changes in the ring or of a backend, the director in use tells at once."""
 
 WATCHED_BEAT_S: Final = 3.0
 """How often while somebody looks at what each director says."""
@@ -171,6 +172,14 @@ def stale_after_s(interval_s: float) -> float:
     return max(3 * interval_s, MIN_STALE_S)
 
 
+def ring_beat_s(interval_s: float) -> float:
+    """How old the ring's state may be, in seconds, when a poll asks for it again, while it is well.
+
+    It is asked for after a poll, so the poll before the one at which it would be stale has to do it, and in time.
+    """
+    return min(RING_BEAT_S, stale_after_s(interval_s) - 1.5 * interval_s)
+
+
 class Monitor:
     """Reads a ring again and again, and hands every reading to ``publish``.
 
@@ -241,8 +250,11 @@ class Monitor:
         """How long until every director is asked again."""
         if self._ring_watched:
             return max(WATCHED_BEAT_S, self._interval_s)
-        well = self._reading.link.status is LinkStatus.LIVE and all(
-            view.failure is None and view.ring is not None and view.ring.healthy for view in self._reading.views
+        views = self._reading.views
+        well = (
+            self._reading.link.status is LinkStatus.LIVE
+            and all(view.failure is None and view.ring is not None and view.ring.healthy for view in views)
+            and not disagreements({view.director: view.backends for view in views})
         )
         return CALM_BEAT_S if well and not self._settings_missing else RING_BEAT_S
 
@@ -284,13 +296,14 @@ class Monitor:
         latency_ms = answer.elapsed_s * 1000
         snapshot = Snapshot(answer.value, ring, answer.director, taken_at, taken_s, latency_ms, self._ring_viewed_s)
         self.history.add(taken_s, {backend.ip: backend.users for backend in snapshot.backends})
-        changes = (*self._link_changes(answer.director, now), *self._comparison.changes(snapshot, self._views, now))
+        changed = self._comparison.changes(snapshot, self._views, now)
+        changes = (*self._link_changes(answer.director, now), *changed)
         # A poll that was under way when the choice was made says nothing about it: the ring still begins with it then.
         if answer.director == self._chosen or self._ring.in_use.name != self._chosen:
             self._chosen = ""
         link = self._live(answer.director, now_s)
         self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))
-        if was_away or switched:
+        if was_away or switched or changed:
             self._ask_now.set()
         if not switched and self._ring_view_is_old(now_s, back=was_away):
             self._show_ring(await self._ring_view_of(answer.director))
@@ -299,9 +312,8 @@ class Monitor:
         """Whether to ask for the ring's state again: now and then while it is well, at every poll while it is not."""
         snapshot = self._reading.snapshot
         view = snapshot.ring if snapshot is not None else None
-        # Twice in the time after which it counts as stale.
-        beat_s = min(RING_BEAT_S, stale_after_s(self._interval_s) / 2)
-        return back or view is None or not view.healthy or now_s - self._ring_viewed_s >= beat_s
+        age_s = now_s - self._ring_viewed_s
+        return back or view is None or not view.healthy or age_s >= ring_beat_s(self._interval_s)
 
     async def _ring_view_of(self, director: str) -> RingView | None:
         """What the director that was read says of the ring; None if nothing. Only its own word tells of its sync."""
@@ -342,6 +354,10 @@ class Monitor:
         self._ring.leave_out(foreign(views))
         asking = self._ask_now.is_set()
         self._put(replace(self._reading, views=views, views_mono_s=asked_s, asking=asking, changes=()))
+        own = rings[self._reading.snapshot.director]
+        if not isinstance(own, DirectorTuiError) and asked_s > self._ring_viewed_s:
+            self._ring_viewed_s = asked_s
+            self._show_ring(own.value)
         if self._settings_missing:
             await self._read_settings()
 

@@ -24,10 +24,19 @@ from director_tui.errors import (
 )
 from director_tui.link import monitor as monitor_module
 from director_tui.link import ring as ring_module
-from director_tui.link.monitor import DirectorView, LinkStatus, Monitor, Reading, foreign, stale_after_s, undecided
+from director_tui.link.monitor import (
+    DirectorView,
+    LinkStatus,
+    Monitor,
+    Reading,
+    foreign,
+    ring_beat_s,
+    stale_after_s,
+    undecided,
+)
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Reply, Ssh
-from tests.link.fakes import FakeDirectors, FakeSsh, ring_output, until
+from tests.link.fakes import FakeDirectors, FakeSsh, ring_output, status_output, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -737,6 +746,44 @@ async def test_while_all_is_well_only_the_director_in_use_is_asked_often(
         # What the director in use says of the ring is reason to ask them all, and again for as long as it lasts.
         directors.gone.add("d3")
         await watch.until(lambda _: asked("d2") > calm["d2", "director ring status"] + 9)
+
+
+async def test_a_change_is_reason_to_ask_every_director(
+    ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "CALM_BEAT_S", PATIENCE_S)
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        directors.backends["10.1.0.1"] = ("", 7, "up", 5)
+        await watch.until(
+            lambda reading: [view.backends[0].vhosts for view in reading.views if view.backends] == [7, 7, 7]
+        )
+
+
+async def test_directors_that_disagree_are_asked_often_until_they_agree(
+    ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "CALM_BEAT_S", PATIENCE_S)
+    other = status_output({**directors.backends, "10.1.0.1": ("", 7, "up", 5)})
+
+    def answers(destination: str, words: tuple[str, ...]) -> Said:
+        alike = directors(destination, words)
+        return other if destination == "d2" and words[-2:] == ("director", "status") and disagreeing else alike
+
+    disagreeing = True
+    fake = FakeSsh(answers)
+    async with watching(ring_of(fake)) as watch:
+        await watch.until(complete)
+        seen = directors.asked["d3", "director status"]
+        await watch.until(lambda _: directors.asked["d3", "director status"] > seen + 5)
+        disagreeing = False
+        await watch.until(lambda reading: len({view.backends for view in reading.views}) == 1)
+
+
+@pytest.mark.parametrize("interval_s", [0.2, 0.5, 1.0, 2.0, 3.0, 3.4, 5.0, 10.0, 60.0])
+def test_the_ring_is_asked_before_its_state_is_stale(interval_s: float) -> None:
+    assert ring_beat_s(interval_s) > 0
+    assert ring_beat_s(interval_s) + interval_s < stale_after_s(interval_s)
 
 
 def test_data_is_stale_after_three_intervals_but_not_before_ten_seconds() -> None:
