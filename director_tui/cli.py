@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from director_tui.config import ClusterConfig, Config
     from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
-    from director_tui.link.ssh import Ssh
     from director_tui.ui.watch import OpenRing
 
 FINE: Final = 0
@@ -231,17 +230,9 @@ def _check_theme(named: str | None, config: Config | None = None) -> None:
 
 
 async def _open(cluster: ClusterConfig, ask: Ask | None) -> Ring:
-    from director_tui.link.ring import Ring
+    from director_tui.link.opening import open_ring
 
-    # 0.2 s of imports: in a thread, so that a screen that is there already stays alive.
-    ssh = await asyncio.to_thread(_import_ssh)
-    return Ring(cluster, ssh(known_hosts=cluster.known_hosts, ask=ask))
-
-
-def _import_ssh() -> type[Ssh]:
-    from director_tui.link.ssh import Ssh
-
-    return Ssh
+    return await open_ring(cluster, ask)
 
 
 def _once(cluster: ClusterConfig, use: Callable[[Ring], Awaitable[int]]) -> int:
@@ -324,9 +315,10 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
     async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
+        from director_tui.link.opening import import_ssh
         from director_tui.link.ring import Ring
 
-        ssh = await asyncio.to_thread(_import_ssh)
+        ssh = await asyncio.to_thread(import_ssh)
         from director_tui.demo.server import serve
 
         ring = PracticeRing(

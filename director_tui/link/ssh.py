@@ -34,7 +34,7 @@ from director_tui.link.ssh_shell import KeptShell, Shell, command_line, no_shell
 from director_tui.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from director_tui.config import Destination
     from director_tui.link.ssh_session import Session
@@ -65,6 +65,7 @@ class Ssh:
 
     ``known_hosts`` is a file to look into before the user's and the system's, ``identity`` the only key to use at the
     destination, ``ssh_config`` is like ``ssh -F``. Without ``ask`` whatever only a person could answer is not tried.
+    ``configurations`` are being asked for already, each for the first connection to it.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class Ssh:
         ask: Ask | None = None,
         identity: Path | None = None,
         ssh_config: Path | None = None,
+        configurations: Mapping[Destination, asyncio.Task[HostConfig]] | None = None,
     ) -> None:
+        self._configurations = dict(configurations or {})
         self._known_hosts = known_hosts.expanduser() if known_hosts else None
         self._identity = identity.expanduser() if identity else None
         self._ssh_config = ssh_config.expanduser() if ssh_config else None
@@ -96,7 +99,9 @@ class Ssh:
         await asyncio.gather(*(connection.close() for connection in self._connections - needed))
 
     async def _configuration(self, destination: Destination, identity: Path | None = None) -> HostConfig:
-        if ssh := find_ssh():
+        if begun := self._configurations.pop(destination, None):
+            config = await begun
+        elif ssh := find_ssh():
             config = await query(ssh, destination, ssh_config=self._ssh_config)
         else:
             config = _configuration_without_openssh(destination, self._ssh_config)

@@ -225,6 +225,28 @@ async def test_a_program_that_ends_leaves_what_runs_alone(batch: list[str], make
     assert director.ends() == []
 
 
+async def test_a_jump_host_is_kept_for_what_runs_behind_it(
+    make_sshd: MakeSshd, make_ssh: MakeSsh, tmp_path: Path
+) -> None:
+    jump = make_sshd("jump")
+    director = Director(tmp_path, make_sshd(client_key=jump.client_key), make_ssh)
+    host = host_block(director.sshd, "ProxyJump jump")
+    (tmp_path / "config").write_text(host + host_block(jump))
+    carrying = asyncio.create_task(director.carry_out("wait"))
+    await until(lambda: director.begun == ["wait"])
+    connection = director.link.connecting().result()
+    (through,) = connection.jumps
+    await director.ring.close()
+    assert not connection.lost
+    assert not through.lost
+    director.go_on()
+    await carrying
+    assert director.ends() == [(0, 0)]
+    await until(lambda: connection.lost and through.lost)
+    await connection.close()
+    await through.close()
+
+
 @pytest.mark.parametrize("batch", [["wait"], ["wait", *map(str, range(9))]], ids=["one", "several"])
 async def test_a_lost_connection(batch: list[str], make_director: MakeDirector) -> None:
     director = make_director()

@@ -1,0 +1,86 @@
+"""Opening a ring. SSH takes 0.2 s to import, so what can be done meanwhile is, and nothing is searched for in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from director_tui.config import parse_destination
+from director_tui.link.ring import Ring
+from director_tui.link.ssh_config import find_ssh, query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from director_tui.config import ClusterConfig, Destination
+    from director_tui.link.questions import Ask
+    from director_tui.link.ssh import Ssh
+    from director_tui.link.ssh_config import HostConfig
+
+LINKER_CACHE: Final = Path("/etc/ld.so.cache")
+"""The names of all libraries that the dynamic linker of a Linux with glibc finds, those in LD_LIBRARY_PATH apart."""
+
+
+async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
+    """The ring of a cluster; nothing is connected yet. ``ask`` puts a question to a person, if there is one."""
+    begun = _asked_for(parse_destination(cluster.directors[0].ssh))
+    try:
+        # In a thread, so that a screen that is there already stays alive.
+        ssh = await asyncio.to_thread(import_ssh)
+    except asyncio.CancelledError:
+        for task in begun.values():
+            task.cancel()
+        raise
+    return Ring(cluster, ssh(known_hosts=cluster.known_hosts, ask=ask, configurations=begun))
+
+
+def import_ssh() -> type[Ssh]:
+    with _no_search_in_vain():
+        from director_tui.link.ssh import Ssh
+    return Ssh
+
+
+def _asked_for(destination: Destination) -> dict[Destination, asyncio.Task[HostConfig]]:
+    """OpenSSH is being asked for its configuration of the director that is connected to first."""
+    ssh = find_ssh()
+    if ssh is None:
+        return {}
+    task = asyncio.create_task(query(ssh, destination), name=f"ssh -G {destination.host}")
+    # Who connects hears of a failure; it may be that nobody does any more.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return {destination: task}
+
+
+@contextlib.contextmanager
+def _no_search_in_vain() -> Iterator[None]:
+    """Spare asyncssh the search for a liboqs that can't be there.
+
+    It looks for that library, which few have, with one more key exchange in it, when it is imported, by
+    ``ctypes.util.find_library``, which runs ldconfig, gcc and ld for that, twice: 50 to 100 ms. What the dynamic linker
+    doesn't list could not be loaded either. Where that isn't certain asyncssh looks for it as ever; and only for the
+    time of this import another answer is given, to this one question.
+    """
+    find_library = ctypes.util.find_library
+    if _may_have(b"liboqs.so"):
+        yield
+        return
+
+    def found(name: str) -> str | None:
+        return None if name in {"oqs", "liboqs"} else find_library(name)
+
+    ctypes.util.find_library = found
+    try:
+        yield
+    finally:
+        ctypes.util.find_library = find_library
+
+
+def _may_have(library: bytes) -> bool:
+    try:
+        return "LD_LIBRARY_PATH" in os.environ or library in LINKER_CACHE.read_bytes()
+    except OSError:
+        return True
