@@ -73,10 +73,14 @@ class Shell(Session):
         if self.ended.done() or self._channel is None:
             _fail(reply, self._lost())
             return reply
+        try:
+            self._channel.write(line + b"\n")
+        except OSError:  # it is closed already, and we are about to be told so
+            _fail(reply, self._lost())
+            return reply
         if not self._sent:
             self._began_s = time.monotonic()
         self._sent.append(reply)
-        self._channel.write(line + b"\n")
         return reply
 
     def finish(self) -> None:

@@ -290,6 +290,18 @@ class Channel:
         self.written.append(data)
 
 
+class ClosedChannel(Channel):
+    def write(self, data: bytes) -> None:
+        raise BrokenPipeError("Channel not open for sending")
+
+
+async def test_a_channel_that_closes_before_its_session_hears_of_it() -> None:
+    shell = Shell("d1")
+    shell.connection_made(cast("asyncssh.SSHClientChannel[bytes]", ClosedChannel()))
+    with pytest.raises(ConnectionLost):
+        await shell.run(["true"])
+
+
 def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     return [data[one:other] for one, other in itertools.pairwise(places)]
