@@ -36,6 +36,8 @@ INTERRUPTED: Final = 130
 LONGEST_SPAN: Final = 8
 """Digits of a length of time."""
 
+PREDICTED: Final = ("add", "update", "up", "down", "remove", "flush")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments (``sys.argv`` without them) and return its exit status."""
@@ -122,6 +124,15 @@ def _parser() -> argparse.ArgumentParser:
     lookup.add_argument("user", metavar="USER")
     lookup.add_argument("--tag", metavar="TAG", help="only in this tag (default: in every one)")
     lookup.add_argument("--json", action="store_true", help="as JSON")
+    predict = command("predict", "what a change would do to shares and users; changes nothing", _predict)
+    predict.add_argument("action", choices=PREDICTED, metavar="add|update|up|down|remove|flush")
+    predict.add_argument("ip", metavar="IP", help="the backend; for flush also: all")
+    predict.add_argument(
+        "vhosts", metavar="VHOSTS", nargs="?", type=_whole(0, 1000), help="0 to 1000; for update and add"
+    )
+    predict.add_argument("--tag", default="", metavar="TAG", help="of the backend to add (default: none)")
+    predict.add_argument("--exact", action="store_true", help="count users by their hashes instead of estimating them")
+    predict.add_argument("--json", action="store_true", help="as JSON")
     command("check", "try every step of reaching the ring and say which one fails", _check)
     journal = command("journal", "what was done to the ring from here, and what was seen to change", _journal)
     journal.add_argument("--since", type=_span, metavar="TIME", help="not before 90s, 15m, 2h or 3d ago (default: all)")
@@ -266,6 +277,26 @@ def _lookup(options: argparse.Namespace) -> int:
 
     _, cluster = _configured(options)
     return _once(cluster, lambda ring: lookup(ring, options.user, options.tag, as_json=options.json))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from director_tui.oneshot import predict
+    from director_tui.operations.plan import Request, Target, Verb
+
+    if (
+        (options.vhosts is None)
+        if options.action == "update"
+        else (options.vhosts is not None and options.action != "add")
+    ):
+        needs = "needs the vhost count behind the IP" if options.vhosts is None else "takes no vhost count"
+        raise UsageError(f"predict {options.action} {needs}", "director-tui predict --help shows what there is")
+    if options.tag and options.action != "add":
+        raise UsageError(f"predict {options.action} takes no --tag", "a backend has its tag from when it was added")
+    whole = options.action == "flush" and options.ip == "all"
+    verb = Verb.FLUSH_ALL if whole else Verb(options.action)
+    request = Request(verb, () if whole else (Target(options.ip, options.vhosts),), tag=options.tag)
+    _, cluster = _configured(options)
+    return _once(cluster, lambda ring: predict(ring, request, exact=options.exact, as_json=options.json))
 
 
 def _check(options: argparse.Namespace) -> int:

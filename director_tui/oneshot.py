@@ -1,9 +1,11 @@
-"""The one-shot commands: ``status``, ``lookup``, ``check`` and ``journal``; each returns its exit status."""
+"""The one-shot commands: ``status``, ``lookup``, ``predict``, ``check`` and ``journal``; each returns its exit status."""
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -12,10 +14,15 @@ from director_tui.director.hashring import shares
 from director_tui.director.whereabouts import whereabouts
 from director_tui.errors import DirectorTuiError, UsageError
 from director_tui.link.checkup import Verdict, examine
+from director_tui.link.monitor import read_once
 from director_tui.link.users import find_user
 from director_tui.operations import report
+from director_tui.operations.counting import count
 from director_tui.operations.journal import Journal
+from director_tui.operations.plan import Standing
+from director_tui.operations.planning import make_plan
 from director_tui.operations.record import as_json
+from director_tui.operations.words import percent
 from director_tui.terminal import tell
 from director_tui.text import cells, clean
 from director_tui.times import iso
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 
     from director_tui.director.model import Backend, Placement, RingSettings, RingView
     from director_tui.link.ring import Ring
+    from director_tui.operations.plan import Request
+    from director_tui.operations.prediction import Forecast
 
 REACHED_BUT_WRONG: Final = 1
 
@@ -161,6 +170,72 @@ def journal(cluster: str, since: datetime | None, *, form: str = "") -> int:
     return 0
 
 
+async def predict(ring: Ring, request: Request, *, exact: bool, as_json: bool) -> int:
+    """Print what a change would do; nothing is changed. Raises RingUnreadable, OperationRefused."""
+    standing = Standing(await read_once(ring), ring.cluster)
+    if exact:
+        make_plan(request, standing)  # what can't be planned is said before anything is counted
+        standing = replace(standing, counted=await count(request, standing, ring))
+    plan = make_plan(request, standing)
+    prediction = plan.prediction
+    if prediction is None:
+        raise UsageError(f"{request.verb.value} leads no users elsewhere by their hashes")
+    if as_json:
+        _print_json(
+            {
+                "action": request.verb.value.removesuffix(" all"),
+                "ip": plan.request.ips[0] if plan.request.ips else "all",
+                "tag": prediction.forecasts[0].tag if plan.request.ips and prediction.forecasts else None,
+                "exact": prediction.exact,
+                "when": {"at_once": prediction.at_once, "later": prediction.later},
+                "moves": [_json_forecast(one) for one in prediction.forecasts],
+                "warnings": list(plan.warnings),
+            }
+        )
+        return 0
+    _print(f"{plan.title}: what it would do; nothing is changed")
+    _print()
+    _print_wrapped("at once: ", prediction.at_once)
+    _print_wrapped("then: ", prediction.later)
+    _print()
+    about = "" if prediction.exact else "≈ "
+    _print_table(
+        ("backend", "tag", "share", "becomes", "users", "become", "change"),
+        [
+            (
+                *(one.ip, one.tag, percent(one.share_now), percent(one.share_after), f"{one.users_now:,}"),
+                *(("?", "") if one.users_after is None else _become(one.users_now, one.users_after, about)),
+            )
+            for one in prediction.forecasts
+        ],
+        right=("share", "becomes", "users", "become", "change"),
+    )
+    if prediction.count_of:
+        _print()
+        _print("Users are estimated (≈) or unknown (?): --exact counts them.")
+    if plan.warnings or plan.notes:
+        _print()
+    for warning in plan.warnings:
+        _print_wrapped("! ", warning)
+    for note in plan.notes:
+        _print_wrapped("- ", note)
+    return 0
+
+
+def _become(now: int, after: int, about: str) -> tuple[str, str]:
+    return f"{about if after != now else ''}{after:,}", f"{after - now:+,}" if after != now else ""
+
+
+def _json_forecast(one: Forecast) -> dict[str, object]:
+    return {
+        "ip": one.ip,
+        "users_now": one.users_now,
+        "users_after": one.users_after,
+        "share_now": one.share_now,
+        "share_after": one.share_after,
+    }
+
+
 async def _settings(ring: Ring) -> RingSettings | None:
     """The settings of the director in use; None where they can't be read, which is no reason to fail."""
     try:
@@ -230,6 +305,19 @@ def _print(text: str = "") -> None:
         raise
     except OSError as error:
         raise UsageError(f"standard output can't be written: {error.strerror}") from None
+
+
+def _print_wrapped(label: str, text: str) -> None:
+    """A sentence in lines of 80 characters, the later ones under its beginning. Words stay whole: they may be IPs."""
+    for line in textwrap.wrap(
+        text,
+        80,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        _print(line)
 
 
 def _encodable(text: str) -> str:

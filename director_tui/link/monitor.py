@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.agreement import Disagreement
     from director_tui.director.model import Backend, RingSettings
-    from director_tui.link.ring import Answer, Ring
+    from director_tui.link.ring import Answer, DirectorLink, Ring
 
 RING_BEAT_S: Final = 10.0
 """How often the state of the ring is read, and every director asked for its own view, in seconds."""
@@ -362,20 +362,14 @@ class Monitor:
             await self._read_settings()
 
     async def _read_settings(self) -> None:
-        link = self._ring.in_use
-        version: tuple[int, ...] = ()
-        # Its words may not be allowed there; what the settings say is enough to go on.
-        with contextlib.suppress(DirectorTuiError):
-            version = (await link.call(doveadm.version())).value
         try:
-            settings = (await link.call(doveadm.settings(version))).value
+            settings = await _settings(self._ring.in_use)
             self._settings_wanted = False
             self._put(replace(self._reading, settings=settings, note="", changes=()))
         except DirectorTuiError as failure:
             # Where sudo refuses it, each attempt would be reported to root over there.
             self._settings_refused = refused_by_sudo(failure)
-            note = f"the directors' settings are not known, shares are as of Dovecot 2.3: {failure}"
-            self._put(replace(self._reading, note=note, changes=()))
+            self._put(replace(self._reading, note=_without_settings(failure), changes=()))
 
     def _live(self, director: str, now_s: float) -> LinkState:
         last = self._reading.link
@@ -411,6 +405,40 @@ class Monitor:
             return (Change(now, Subject.LINK, director, "no director answers", "reading again"),)
         after = f"left for {director}" if director == self._chosen else f"failed, now reading {director}"
         return (Change(now, Subject.LINK, last.link.director, "", after),)
+
+
+async def read_once(ring: Ring, times: Times = SYSTEM_TIMES) -> Reading:
+    """One reading of everything, for those who don't follow the ring. Raises RingUnreadable."""
+    answer = await ring.on_one(doveadm.status())
+    taken_at, taken_s = times.utc(), times.mono_s()
+    rings, statuses = await asyncio.gather(ring.on_every(doveadm.ring_status()), ring.on_every(doveadm.status()))
+    views = tuple(_view(name, rings[name], statuses[name]) for name in rings)
+    view = next(view for view in views if view.director == answer.director)
+    settings: RingSettings | None = None
+    note = ""
+    try:
+        settings = await _settings(ring.link(answer.director))
+    except DirectorTuiError as failure:
+        note = _without_settings(failure)
+    snapshot = Snapshot(
+        *(answer.value, view.ring, answer.director, taken_at, taken_s),
+        latency_ms=answer.elapsed_s * 1000,
+        ring_taken_mono_s=taken_s,
+    )
+    link = LinkState(LinkStatus.LIVE, answer.director, since_mono_s=taken_s)
+    return Reading(link, snapshot, views, settings=settings, note=note, views_mono_s=taken_s)
+
+
+async def _settings(link: DirectorLink) -> RingSettings:
+    version: tuple[int, ...] = ()
+    # Its words may not be allowed there; what the settings say is enough to go on.
+    with contextlib.suppress(DirectorTuiError):
+        version = (await link.call(doveadm.version())).value
+    return (await link.call(doveadm.settings(version))).value
+
+
+def _without_settings(failure: DirectorTuiError) -> str:
+    return f"the directors' settings are not known, shares are as of Dovecot 2.3: {failure}"
 
 
 def foreign(views: tuple[DirectorView, ...]) -> tuple[str, ...]:
