@@ -54,14 +54,13 @@ class AssignmentStream:
             raise MalformedOutput("doveadm director map: the output ends in the middle of a line: it is not complete")
 
     def _behind_the_header(self, lines: bytes) -> bytes:
-        before, header, behind = lines.partition(_HEADER)
+        """The rows among these lines; none as long as the header has not come."""
+        _, header, behind = (b"\n" + lines + b"\n").partition(b"\n" + _HEADER + b"\n")
         if not header:
             self._rest = lines + b"\n" + self._rest
             return b""
-        if (before and not before.endswith(b"\n")) or (behind and not behind.startswith(b"\n")):
-            raise self._no_header()
         self._begun = True
-        return behind[1:]
+        return behind[:-1]
 
     def _no_header(self) -> MalformedOutput:
         shown = clean(self._rest[:60])
