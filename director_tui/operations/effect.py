@@ -16,7 +16,7 @@ from director_tui.director.model import Backend, State, ip_order
 from director_tui.errors import OperationRefused
 from director_tui.link.monitor import disagreements_of
 from director_tui.operations.plan import Request, Target, TargetChange, Verb
-from director_tui.operations.words import listed, plural, tag_name
+from director_tui.operations.words import plural, some, tag_name
 from director_tui.text import canonical_ip, clean
 
 if TYPE_CHECKING:
@@ -231,11 +231,11 @@ def already_words(request: Request, ips: tuple[str, ...]) -> str:
     """Which of the targets are as they are wanted, as a sentence."""
     wanted = {target.ip: target.vhosts for target in request.targets}
     if request.verb is not Verb.UPDATE:
-        return f"{listed(ips)} {'is' if len(ips) == 1 else 'are'} {request.verb.value} already"
+        return f"{some(ips)} {'is' if len(ips) == 1 else 'are'} {request.verb.value} already"
     counts = {wanted[ip] for ip in ips}
     if len(counts) > 1:
-        return f"{listed(ips)} have the vhost counts that were asked for already"
-    return f"{listed(ips)} {'has' if len(ips) == 1 else 'have'} vhost count {counts.pop()} already"
+        return f"{some(ips)} have the vhost counts that were asked for already"
+    return f"{some(ips)} {'has' if len(ips) == 1 else 'have'} vhost count {counts.pop()} already"
 
 
 def _after(before: tuple[Backend, ...], rows: tuple[TargetChange, ...]) -> tuple[Backend, ...]:

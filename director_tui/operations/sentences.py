@@ -319,7 +319,7 @@ def _to_be_written(effect: Effect, settings: RingSettings | None) -> Iterator[st
     value = settings.mail_servers
     missing = [ip for ip in effect.request.ips if not entries_with(value, ip)]
     if missing:
-        tag = f"@{effect.request.tag}" if effect.request.tag else ""
+        tag = f"@{clean(effect.request.tag)}" if effect.request.tag else ""
         new = " ".join([*value.split(), *(f"{ip}{tag}" for ip in missing)])
         yield f"{lost} unless it is written down on every director: director_mail_servers = {new}"
     vhosts = {target.vhosts for target in effect.request.targets} - {CONFIGURED_VHOSTS}
