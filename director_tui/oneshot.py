@@ -223,7 +223,7 @@ async def predict(ring: Ring, request: Request, *, exact: bool, as_json: bool) -
 
 
 def _become(now: int, after: int, about: str) -> tuple[str, str]:
-    return f"{about if after != now else ''}{after:,}", f"{after - now:+,}" if after != now else ""
+    return f"{about if after not in {0, now} else ''}{after:,}", f"{after - now:+,}" if after != now else ""
 
 
 def _json_forecast(one: Forecast) -> dict[str, object]:
@@ -323,4 +323,8 @@ def _print_wrapped(label: str, text: str) -> None:
 def _encodable(text: str) -> str:
     """With a question mark for what standard output's encoding does not have."""
     encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
-    return text.encode(encoding, "replace").decode(encoding)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.replace("≈", "~").encode(encoding, "replace").decode(encoding)
+    return text

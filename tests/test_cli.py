@@ -227,6 +227,73 @@ def test_lookup_as_text(ready: Program) -> None:
     assert [line.split()[0] for line in lines[5:]] == ["tag", "(none)", "gold"]
 
 
+def test_predict_changes_nothing_and_says_what_would(ready: Program, real_ring: RealRing) -> None:
+    listed = [one.doveadm("director", "status").stdout for one in real_ring.directors]
+    done = ready.configured("--read-only", "predict", "update", "127.0.1.3", "0")
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "Set vhost count of 127.0.1.3 to 0: what it would do; nothing is changed"
+    assert lines[2].startswith("at once: 127.0.1.3 gets no new users any more; its ")
+    table = lines.index(next(line for line in lines if line.startswith("backend")))
+    assert [line.split()[0] for line in lines[table + 1 : table + 7]] == [f"127.0.1.{number}" for number in range(1, 7)]
+    assert all(cell_len(line) <= 80 for line in lines)
+    assert [one.doveadm("director", "status").stdout for one in real_ring.directors] == listed
+
+
+@pytest.mark.parametrize(
+    ("words", "action", "ip", "tag", "moving"),
+    [
+        (["update", "127.0.1.3", "0"], "update", "127.0.1.3", "", 6),
+        (["down", "127.0.1.7"], "down", "127.0.1.7", "gold", 2),
+        (["remove", "127.0.1.8", "--exact"], "remove", "127.0.1.8", "gold", 2),
+        (["add", "127.0.1.99", "--tag", "gold"], "add", "127.0.1.99", "gold", 3),
+        (["add", "2001:DB8::1", "50"], "add", "2001:db8::1", "", 7),
+        (["flush", "127.0.1.1", "--exact"], "flush", "127.0.1.1", "", 1),
+        (["flush", "all"], "flush", "all", None, 8),
+    ],
+)
+def test_predict_as_json(words: list[str], action: str, ip: str, tag: str | None, moving: int, ready: Program) -> None:
+    done = ready.configured("predict", *words, "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    said = json.loads(done.stdout)
+    assert list(said) == ["action", "ip", "tag", "exact", "when", "moves", "warnings"]
+    assert (said["action"], said["ip"], said["tag"], len(said["moves"])) == (action, ip, tag, moving)
+    assert said["exact"] is True  # nobody is there
+    assert list(said["when"]) == ["at_once", "later"]
+    for one in said["moves"]:
+        assert list(one) == ["ip", "users_now", "users_after", "share_now", "share_after"]
+    # Whoever loses, loses to the others of its tag.
+    if action in {"update", "down", "remove", "add"}:
+        assert sum(one["share_now"] for one in said["moves"]) == pytest.approx(1)
+        assert sum(one["share_after"] for one in said["moves"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["update", "127.0.1.99", "0"], "127.0.1.99 is not listed by "),
+        (["update", "mail-01", "0"], "mail-01 is no IP address"),
+        (["add", "127.0.1.1"], "127.0.1.1 exists; use v (update)"),
+        (["add", "127.0.1.99", "--tag", "a@b"], "the tag a@b has an @ in it"),
+        (["up", "127.0.1.1"], "nothing to do: 127.0.1.1 is up already"),
+    ],
+)
+def test_predict_where_the_terminal_has_no_sign_for_about(pretend: Callable[..., Program]) -> None:
+    program = pretend(
+        status=(0, status_output({"10.1.0.1": ("", 100, "up", 10), "10.1.0.2": ("", 100, "up", 10)}), b"")
+    )
+    ascii_only = replace(program, more={"PYTHONIOENCODING": "ascii"})
+    done = ascii_only.configured("predict", "down", "10.1.0.1")
+    assert b"then: ~ 10 users move when flushed" in done.stdout
+    assert b"?" not in done.stdout.partition(b"Users are")[0]
+
+
+def test_predict_refuses_what_can_not_be_done(words: list[str], said: str, ready: Program) -> None:
+    done = ready.configured("predict", *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().startswith(f"director-tui: {said}")
+
+
 def test_check_says_each_step_of_each_director(ready: Program, real_sshds: list[Sshd]) -> None:
     lines = fine(ready.configured("check")).splitlines()
     for sshd in real_sshds:
@@ -324,6 +391,14 @@ def test_options_before_the_command_are_not_reset_by_it(ready: Program) -> None:
         (["--config", "/none/such.toml", "status"], "/none/such.toml: there is no such file"),
         (["--config", "/", "status"], "/: can't be read: Is a directory"),
         (["status"], "no cluster is configured in "),
+        (["-d", "x", "predict", "stop", "10.1.0.3"], "invalid choice: 'stop' (choose from 'add', 'update', 'up',"),
+        (["-d", "x", "predict", "update", "10.1.0.3"], "predict update needs the vhost count behind the IP"),
+        (
+            ["-d", "x", "predict", "update", "10.1.0.3", "1001"],
+            "a whole number from 0 to 1000 was expected, not '1001'",
+        ),
+        (["-d", "x", "predict", "down", "10.1.0.3", "0"], "predict down takes no vhost count"),
+        (["-d", "x", "predict", "up", "10.1.0.3", "--tag", "gold"], "predict up takes no --tag"),
         (["--predict"], "unrecognized arguments"),
     ],
 )

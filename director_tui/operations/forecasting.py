@@ -52,8 +52,9 @@ def predict(
     return Prediction(
         forecasts=tuple(forecasts),
         at_once=at_once(effect, settings),
-        later=later(effect, forecasts, stranded=outcome.stranded, exact=outcome.exact, settings=settings),
+        later=later(effect, forecasts, outcome.moving, outcome.stranded, exact=outcome.exact, settings=settings),
         exact=outcome.exact,
+        moving=outcome.moving,
         stranded=outcome.stranded,
         count_of=outcome.uncounted,
     )
@@ -74,10 +75,14 @@ def sources(effect: Effect) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """The users of the sources, and of the others to which users come, before and after; None: unknown."""
+    """The users of the sources, and of the others to which users come, before and after; None: unknown.
+
+    ``moving`` go to another backend, ``stranded`` to none.
+    """
 
     now: Mapping[str, int]
     after: Mapping[str, int | None]
+    moving: int
     stranded: int
     exact: bool
     uncounted: tuple[str, ...]
@@ -91,6 +96,7 @@ def _outcome(effect: Effect, counted: Mapping[str, Parts]) -> _Outcome:
     arrived: Counter[str | None] = Counter()
     unknown: set[str] = set()
     uncounted: list[str] = []
+    staying = 0
     for ip in from_ips:
         parts = counted.get(ip)
         now[ip] = sum(parts.values()) if parts is not None else rows[ip].users
@@ -100,16 +106,16 @@ def _outcome(effect: Effect, counted: Mapping[str, Parts]) -> _Outcome:
             if parts is None:
                 unknown.add(rows[ip].tag)
         arrived.update(parts or {})
+        staying += (parts or {}).get(ip, 0)
+    moving = arrived.total() - staying
     stranded = arrived.pop(None, 0)
     for heir in arrived:
         if heir is not None:
             now.setdefault(heir, rows[heir].users if heir in rows else 0)
     open_ended = {one.ip for one in effect.after if one.usable and one.tag in unknown}
-    moving = set(from_ips)
-    after = {
-        ip: None if ip in open_ended else arrived[ip] + (0 if ip in moving else users) for ip, users in now.items()
-    }
-    return _Outcome(now, after, stranded, not uncounted, tuple(uncounted))
+    own = set(now) - set(from_ips)
+    after = {ip: None if ip in open_ended else arrived[ip] + (users if ip in own else 0) for ip, users in now.items()}
+    return _Outcome(now, after, moving - stranded, stranded, not uncounted, tuple(uncounted))
 
 
 def _fractions(effect: Effect, ips: Iterable[str]) -> dict[str, dict[str | None, float]]:
@@ -136,8 +142,8 @@ def _fractions(effect: Effect, ips: Iterable[str]) -> dict[str, dict[str | None,
             found.update(_leaving(had, after, idle))
         if busy := those - idle:
             as_is = _leaving(HashRing(members, consistent=effect.consistent), after, busy)
-            # Those whom an idle one still has are not elsewhere, so they don't come back to it from there.
-            there = _still_there(effect, tag, after) if idle else 0.0
+            # Those whom an idle one still has are not elsewhere, so they do not leave from there.
+            there = _still_there(members, idle, had) if idle else 0.0
             as_was = _leaving(had, after, busy) if there else as_is
             found.update({ip: _blended(as_is[ip], as_was[ip], there) for ip in busy})
     return found
@@ -156,14 +162,12 @@ def _leaving(before: HashRing, after: HashRing, ips: set[str]) -> dict[str, dict
     return found
 
 
-def _still_there(effect: Effect, tag: str, after: HashRing) -> float:
-    """How much of what belongs on backends that come into use is there already, from when they were in use: 0…1."""
-    shares = after.shares()
-    coming = [
-        row.now for row in effect.to_do if row.now and not row.now.usable and row.ip in shares and row.now.tag == tag
-    ]
-    due = sum(shares[one.ip] for one in coming) * sum(one.users for one in effect.before if one.tag == tag)
-    return min(1.0, sum(one.users for one in coming) / due) if due else 0.0
+def _still_there(members: Iterable[Backend], idle: set[str], had: HashRing) -> float:
+    """How many of the users that belonged on idle backends are there still: 0…1."""
+    listed = list(members)
+    shares = had.shares()
+    due = sum(shares[ip] for ip in idle) * sum(one.users for one in listed)
+    return min(1.0, sum(one.users for one in listed if one.ip in idle) / due)
 
 
 def _blended(one: dict[str | None, float], other: dict[str | None, float], part: float) -> dict[str | None, float]:
@@ -192,7 +196,8 @@ def _concerned(effect: Effect, outcome: _Outcome) -> set[str]:
         if effect.shares_before.get(ip, 0.0) != effect.shares_after.get(ip, 0.0)
     }
     moving = {ip for ip, after in outcome.after.items() if after != outcome.now[ip]}
-    return share_changes | moving | set(effect.request.ips)
+    targets = sources(effect) if effect.request.verb is Verb.FLUSH_ALL else effect.request.ips
+    return share_changes | moving | set(targets)
 
 
 def _weight(backend: Backend | None) -> int:

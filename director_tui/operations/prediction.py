@@ -31,7 +31,8 @@ class Prediction:
     """``forecasts`` has the targets and every backend of their tags that gains or loses by it, in the ring's order.
 
     ``at_once`` says what happens when the change is made, ``later`` what does on flush or expiry. ``exact`` is whether
-    the users were counted; else they are marked ``≈``. ``stranded`` are the users of backends of which none of their
+    the users were counted; else they are marked ``≈``. ``moving`` are the users that go to another backend: more than
+    the differences say where some come and others go. ``stranded`` are the users of backends of which none of their
     tag would be usable: they would be nowhere. ``count_of`` are the backends whose users can be counted to make it
     exact; none if it is, or if there is nothing to count.
     """
@@ -40,5 +41,6 @@ class Prediction:
     at_once: str
     later: str
     exact: bool
+    moving: int = 0
     stranded: int = 0
     count_of: tuple[str, ...] = ()

@@ -106,21 +106,26 @@ def _moving(effect: Effect) -> bool:
 
 
 def later(
-    effect: Effect, forecasts: Sequence[Forecast], *, stranded: int, exact: bool, settings: RingSettings | None
+    effect: Effect,
+    forecasts: Sequence[Forecast],
+    moving: int,
+    stranded: int,
+    *,
+    exact: bool,
+    settings: RingSettings | None,
 ) -> str:
     """What happens on flush or expiry; of a flush, what it comes to."""
     verb = effect.request.verb
     known = [one for one in forecasts if one.users_after is not None]
-    leave = sum(max(0, one.users_now - (one.users_after or 0)) for one in known)
     mine = [one for one in forecasts if one.ip in effect.request.ips]
     said = []
     if len(known) < len(forecasts):
         there = sum(one.users_now for one in forecasts if one.users_after is None)
         said.append(f"how many of {users(there)} move is unknown until counted")
-    elif leave - stranded:
-        much = f"{users(leave - stranded, exact=exact)} move"
+    elif moving:
+        much = f"{users(moving, exact=exact)} move"
         if verb in {Verb.FLUSH, Verb.FLUSH_ALL}:
-            said.append(f"{much} to where their hash leads{_lasting(effect, leave - stranded, settings)}")
+            said.append(f"{much} to where their hash leads{_lasting(effect, moving, settings)}")
         elif verb in {Verb.REMOVE, Verb.FORGET_USERS}:
             said.append(f"{much} as they log in again")
         else:
