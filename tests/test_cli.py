@@ -278,6 +278,12 @@ def test_predict_as_json(words: list[str], action: str, ip: str, tag: str | None
         (["up", "127.0.1.1"], "nothing to do: 127.0.1.1 is up already"),
     ],
 )
+def test_predict_refuses_what_can_not_be_done(words: list[str], said: str, ready: Program) -> None:
+    done = ready.configured("predict", *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().startswith(f"director-tui: {said}")
+
+
 def test_predict_where_the_terminal_has_no_sign_for_about(pretend: Callable[..., Program]) -> None:
     program = pretend(
         status=(0, status_output({"10.1.0.1": ("", 100, "up", 10), "10.1.0.2": ("", 100, "up", 10)}), b"")
@@ -286,12 +292,6 @@ def test_predict_where_the_terminal_has_no_sign_for_about(pretend: Callable[...,
     done = ascii_only.configured("predict", "down", "10.1.0.1")
     assert b"then: ~ 10 users move when flushed" in done.stdout
     assert b"?" not in done.stdout.partition(b"Users are")[0]
-
-
-def test_predict_refuses_what_can_not_be_done(words: list[str], said: str, ready: Program) -> None:
-    done = ready.configured("predict", *words)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.decode().startswith(f"director-tui: {said}")
 
 
 def test_check_says_each_step_of_each_director(ready: Program, real_sshds: list[Sshd]) -> None:
