@@ -1,4 +1,4 @@
-"""The one-shot commands: ``status``, ``lookup``, ``predict``, ``check`` and ``journal``; each returns its exit status."""
+"""The one-shot commands: status, lookup, predict, check and journal; each returns its exit status."""
 
 from __future__ import annotations
 
