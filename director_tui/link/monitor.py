@@ -195,7 +195,9 @@ class Monitor:
         self._interval_s = ring.cluster.interval_s
         self._poll_now = asyncio.Event()
         self._ask_now = asyncio.Event()
+        self._wanted: dict[asyncio.Event, list[asyncio.Future[None]]] = {self._poll_now: [], self._ask_now: []}
         self._ring_viewed_s = float("-inf")
+        self._ring_wanted = False
         self._ring_watched = False
         self._chosen = ""
         self._home = _Home()
@@ -225,6 +227,20 @@ class Monitor:
         if watched:
             self._ask_now.set()
 
+    async def fresh(self) -> Reading:
+        """A poll, the ring's state, and a word of every director, all of which begin after this was called.
+
+        Needs run() to be running. Where nobody answers it is the reading that says so.
+        """
+        self._ring_wanted = True
+        begun_later = []
+        for now, wanted in self._wanted.items():
+            begun_later.append(asyncio.get_running_loop().create_future())
+            wanted.append(begun_later[-1])
+            now.set()
+        await asyncio.gather(*begun_later)
+        return self._reading
+
     async def run(self) -> None:
         """Publish a reading after each poll, and one more whenever something slower has arrived.
 
@@ -240,8 +256,12 @@ class Monitor:
         loop = asyncio.get_running_loop()
         while True:
             now.clear()
+            wanted, self._wanted[now] = self._wanted[now], []
             began_s = loop.time()
             await read()
+            for one in wanted:
+                if not one.done():
+                    one.set_result(None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, interval_s() - (loop.time() - began_s))):
                     await now.wait()
@@ -312,11 +332,12 @@ class Monitor:
         """Whether to ask for the ring's state again: now and then while it is well, at every poll while it is not."""
         snapshot = self._reading.snapshot
         view = snapshot.ring if snapshot is not None else None
-        age_s = now_s - self._ring_viewed_s
-        return back or view is None or not view.healthy or age_s >= ring_beat_s(self._interval_s)
+        old = now_s - self._ring_viewed_s >= ring_beat_s(self._interval_s)
+        return back or view is None or not view.healthy or old or self._ring_wanted
 
     async def _ring_view_of(self, director: str) -> RingView | None:
         """What the director that was read says of the ring; None if nothing. Only its own word tells of its sync."""
+        self._ring_wanted = False
         try:
             view = (await self._ring.link(director).call(doveadm.ring_status())).value
         except DirectorTuiError:

@@ -216,6 +216,52 @@ async def test_a_change_is_published_once(
     ]
 
 
+async def test_a_fresh_reading_begins_after_it_was_asked_for(directors: FakeDirectors) -> None:
+    """A poll that is under way tells of before; and nothing of it may be older, not even what one director says."""
+    held: list[asyncio.Event] = []
+    holding = False
+
+    async def answers(destination: str, words: tuple[str, ...]) -> Said:
+        said = directors(destination, words)  # what a director knew when it was asked
+        if holding and destination == "d1" and words[-1] == "status" and words[-2] == "director":
+            held.append(asyncio.Event())
+            await held[-1].wait()
+        return said
+
+    async with watching(FakeSsh(answers).ring("d1", "d2", "d3", interval_s=SOON_S)) as watch:
+        await watch.until(complete)
+        holding = True
+        await until(lambda: len(held) == 1)  # the poll that is under way
+        fresh = asyncio.create_task(watch.monitor.fresh())
+        await until(lambda: len(held) == 2)  # what d1 says among all
+        directors.backends["10.1.0.1"] = ("", 0, "up", 10)
+        directors.unsynced = {"d1"}
+        held[0].set()
+        await until(lambda: len(held) == 3)  # the poll after that
+        seen = len(watch.readings)
+        held[1].set()
+        await until(lambda: len(watch.readings) > seen)
+        await asyncio.wait([fresh], timeout=SOON_S)
+        assert not fresh.done()
+        holding = False
+        held[2].set()
+        reading = await fresh
+    assert vhosts("10.1.0.1", 0)(reading)
+    assert reading.snapshot is not None
+    assert reading.snapshot.ring is not None
+    assert not reading.snapshot.ring.synced
+    assert all(view.ring is not None for view in reading.views)
+
+
+async def test_a_fresh_reading_of_nobody_says_so(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    async with watching(ssh.ring("d1", "d2", interval_s=3600.0)) as watch:
+        await watch.until(complete)
+        directors.instead = dict.fromkeys(("d1", "d2"), ConnectionLost("gone"))
+        reading = await watch.monitor.fresh()
+    assert reading.link.status is LinkStatus.RECONNECTING
+    assert all(view.failure is not None for view in reading.views)
+
+
 async def test_users_alone_make_no_event_but_history(ssh: FakeSsh, directors: FakeDirectors) -> None:
     async with watching(ring_of(ssh)) as watch:
         await watch.until(complete)
