@@ -112,7 +112,7 @@ async def sessions(
     One that hangs takes a minute, so what is known is handed to ``publish`` after each answer. By what ``views`` say,
     directors of another ring are left out, and one that is configured twice is asked once.
     """
-    links = _each_once(ring.links, views)
+    links = each_once(ring.links, views)
     known = Sessions({}, {}, tuple(link.name for link in links), times.utc(), times.mono_s())
 
     async def ask(link: DirectorLink) -> None:
@@ -140,7 +140,8 @@ def not_asked(reading: Reading, known: Sessions) -> int:
     return max(len(reading.unread_members), len(ring.members) - asked if ring is not None else 0)
 
 
-def _each_once(links: Sequence[DirectorLink], views: Sequence[DirectorView]) -> list[DirectorLink]:
+def each_once(links: Sequence[DirectorLink], views: Sequence[DirectorView]) -> list[DirectorLink]:
+    """Those of our ring, by what ``views`` say; of one that is configured twice the first."""
     others = foreign(tuple(views))
     identities = {view.director: view.identity for view in views}
     seen = set()
