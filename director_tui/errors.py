@@ -7,6 +7,7 @@
     ├── ConfigError               config.toml, or the OpenSSH configuration, is not right     exit status 2
     ├── StateError                the state folder can't be read or written                   exit status 2
     ├── OperationRefused          the program does not act on the ring, and says why          exit status 2
+    │   └── PlanOutdated          what the plan stands on has changed since; carries what
     ├── LinkError                 a director can't be reached or talked to                    exit status 3
     │   ├── Unreachable           no TCP connection: name, route, refused, time limit
     │   ├── HostKeyError          never tried again by itself, never got round
@@ -88,6 +89,17 @@ class OperationRefused(DirectorTuiError):
 
     exit_status = 2
     permanent = True
+
+
+class PlanOutdated(OperationRefused):
+    """What the plan stands on is another by now, so that it has to be looked at again. Nothing was sent.
+
+    ``changes`` says what, each as a sentence: ``10.1.0.3 vhosts: 100 → 0``.
+    """
+
+    def __init__(self, changes: tuple[str, ...]) -> None:
+        super().__init__(f"changed since it was planned: {'; '.join(changes)}", "plan it again")
+        self.changes = changes
 
 
 class LinkError(DirectorTuiError):
