@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from director_tui.operations.plan import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from director_tui.operations.plan import Outcome, Plan
+    from director_tui.operations.plan import Plan
 
 
 class Phase(enum.Enum):
@@ -35,6 +38,10 @@ class LineStatus(enum.Enum):
     APPLIED = "applied"
     NOT_APPLIED = "not applied"
     UNKNOWN = "unknown"
+
+
+OUTCOMES: Final[Mapping[LineStatus, Outcome]] = {LineStatus(outcome.value): outcome for outcome in Outcome}
+"""Those that are an outcome; whatever else a command is, it is not over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,240 @@
+"""Carries out plans on one ring: one at a time, checked before, proven after, and all of it in the journal.
+
+An operation belongs to the program, not to a screen: it goes on when whoever began it is gone, and can be looked at
+again. What may begin is decided here once more, whatever a screen has shown: read-only, another operation in this
+program or on this machine, a ring that can't be read or is not ours, a plan whose ground has moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from director_tui.director import doveadm
+from director_tui.errors import DirectorTuiError, OperationRefused, PlanOutdated, StateError
+from director_tui.link.users import each_once, sessions
+from director_tui.operations.gate import CHANGES_THE_LIST, Circumstances, refusal
+from director_tui.operations.journal import Journal, new_operation_id
+from director_tui.operations.lock import operation_lock
+from director_tui.operations.operation import Operation
+from director_tui.operations.plan import Outcome, Standing, Verb
+from director_tui.operations.planning import fingerprint
+from director_tui.operations.progress import Line, LineStatus, Phase, Progress
+from director_tui.operations.standstill import Standstill
+from director_tui.operations.unseen_flush import UnseenFlush, forget_flushes, remember_flush, unseen_flushes
+from director_tui.times import SYSTEM_TIMES, Times
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from director_tui.config import ClusterConfig
+    from director_tui.link.monitor import Reading
+    from director_tui.link.ring import Ring
+    from director_tui.operations.plan import Plan
+
+STANDSTILL_BEAT_S: Final = 5.0
+"""How often user counts are read after a flush whose end was not seen, in seconds."""
+
+_left_to_the_kernel: list[ExitStack] = []
+"""The locks of operations that the program left while they ran: they hold as long as the program lives."""
+
+
+class Executor:
+    """Carries out plans, and hands each step of the one that runs to ``publish``.
+
+    ``fresh`` takes a reading now, of every director. ``progress`` is the operation that runs, or else the last one.
+    """
+
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        ring: Ring,
+        fresh: Callable[[], Awaitable[Reading]],
+        publish: Callable[[Progress], None],
+        times: Times = SYSTEM_TIMES,
+        journal: Journal | None = None,
+    ) -> None:
+        self.progress: Progress | None = None
+        self.journal: Final = journal if journal is not None else Journal(cluster.name)
+        self._cluster = cluster
+        self._ring = ring
+        self._fresh = fresh
+        self._publish = publish
+        self._times = times
+        self._operation: Operation | None = None
+        self._running: asyncio.Task[Progress] | None = None
+        self._looking_again: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._standstill = Standstill()
+
+    async def run(self, plan: Plan, reason: str, override: bool = False) -> Progress:
+        """Carry a plan out, and return how it ended. Whoever is cancelled here only waits no longer.
+
+        ``override`` adds or removes a backend although the end of a flush was not seen. Raises, before anything is
+        sent, PlanOutdated if what the plan stands on is another by now, and OperationRefused if it may not begin.
+        """
+        if self._cluster.read_only:  # known before anything is asked, so nothing has to be read for it
+            self._gate(plan, None)
+        if plan.cluster != self._cluster.name:
+            raise OperationRefused(f"this plan is for {plan.cluster}, not for {self._cluster.name}")
+        if self.progress is not None and self.progress.running:
+            raise OperationRefused(f"one change at a time: {self.progress.plan.title} is running")
+        if self._looking_again is not None:
+            self._looking_again.cancel()
+        lines = tuple(Line(one.target, text) for one, text in zip(plan.commands, plan.command_lines, strict=True))
+        now = self._times.utc()
+        progress = Progress(new_operation_id(now), plan, reason, now, self._times.mono_s(), lines)
+        self.progress = progress
+        self._publish(progress)
+        self._running = asyncio.create_task(self._operate(progress, override), name=f"operation {progress.id}")
+        self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._running)
+
+    def decide(self, go_on: bool) -> None:
+        """Answer the question that the operation has asked: whether to go on with the rest."""
+        if self._operation is not None:
+            self._operation.decide(go_on)
+
+    async def close(self) -> None:
+        """The program ends: wait no longer. Nothing is stopped at the directors, and the journal says what is left."""
+        tasks = [task for task in (self._running, self._looking_again, self._watching) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _operate(self, progress: Progress, override: bool) -> Progress:
+        """Everything from the lock to the proof. However it ends, nothing is left that says it is running."""
+        plan = progress.plan
+        try:
+            with ExitStack() as held:
+                held.enter_context(operation_lock(self._cluster.name, plan.title, self._times.utc()))
+                reading = await self._checked(plan)
+                await self._check_flushes(plan, reading, override)
+                links = each_once(self._ring.links, reading.views)
+                operation = Operation(progress, self._ring, links, reading, self.journal, self._show, self._times)
+                self._operation = operation
+                try:
+                    await self._carry_out(operation)
+                finally:
+                    if operation.may_be_running_here:
+                        _left_to_the_kernel.append(held.pop_all())
+        except DirectorTuiError as error:
+            self._end_early(progress.id, str(error))
+            if isinstance(error, OperationRefused):
+                raise
+            raise OperationRefused(f"nothing was sent: {error}", error.remedy) from None
+        finally:
+            self._operation = None
+            self._end_early(progress.id, "")
+        if operation.can_be_looked_at_again:
+            self._looking_again = asyncio.create_task(operation.look_again(), name="look again")
+        return operation.progress
+
+    async def _checked(self, plan: Plan) -> Reading:
+        """A fresh reading on which the plan still stands. Raises OperationRefused, and PlanOutdated."""
+        reading = await self._fresh()
+        self._gate(plan, reading)
+        standing = Standing(reading, self._cluster, await self._sessions(plan, reading))
+        changes = plan.fingerprint.changes_to(fingerprint(plan.request, standing))
+        if changes:
+            raise PlanOutdated(changes)
+        return reading
+
+    def _gate(self, plan: Plan, reading: Reading | None, unseen: tuple[UnseenFlush, ...] = ()) -> None:
+        """Raise OperationRefused for what the gate of the screens refuses, too."""
+        now = Circumstances(reading, self._cluster.read_only, unseen=unseen)
+        if why := refusal(plan.request.verb, now):
+            so_far = f"they have stood still for {self._standstill.still_s:.0f} s so far" if unseen else ""
+            raise OperationRefused(f"{self._cluster.name}: {why}", so_far)
+
+    async def _sessions(self, plan: Plan, reading: Reading) -> dict[str, int] | None:
+        """Only a remove stands on them."""
+        if plan.request.verb is not Verb.REMOVE:
+            return None
+        known = await sessions(self._ring, reading.views, times=self._times)
+        if known.failures:
+            return None
+        counted = Counter(one.ip for one in known.all)
+        return {ip: counted[ip] for ip in plan.request.ips}
+
+    async def _check_flushes(self, plan: Plan, reading: Reading, override: bool) -> None:
+        """While a flush may be going on, a director mixes its backends up when one is added or removed."""
+        if plan.request.verb not in CHANGES_THE_LIST:
+            return
+        unseen = await asyncio.to_thread(unseen_flushes, self._cluster.name)
+        if not unseen or override:
+            return
+        if not (self._standstill.watches(unseen) and self._standstill.over):
+            self._watch_flushes(unseen)
+            self._gate(plan, reading, unseen)
+        await asyncio.to_thread(forget_flushes, self._cluster.name, unseen)
+
+    async def _carry_out(self, operation: Operation) -> None:
+        flushes = tuple(
+            UnseenFlush(operation.progress.plan.director, ip, self._times.utc()) for ip in operation.flushed
+        )
+        for flush in flushes:
+            await asyncio.to_thread(remember_flush, self._cluster.name, flush)
+        try:
+            await operation.run()
+        except asyncio.CancelledError:
+            await operation.leave()
+            if not operation.end_of_flush_unseen:
+                await self._forget(flushes, operation)
+            raise
+        except OperationRefused:
+            await self._forget(flushes, operation)
+            raise
+        if operation.end_of_flush_unseen:
+            self._watch_flushes(flushes)
+        else:
+            await self._forget(flushes, operation)
+
+    async def _forget(self, flushes: tuple[UnseenFlush, ...], operation: Operation) -> None:
+        if not flushes:
+            return
+        try:
+            await asyncio.to_thread(forget_flushes, self._cluster.name, flushes)
+        except StateError as error:
+            operation.note(f"adding and removing backends stays blocked for a while: {error}")
+
+    def _watch_flushes(self, unseen: tuple[UnseenFlush, ...]) -> None:
+        """Look at the user counts of these until they have stood still; a new one begins it again."""
+        if self._standstill.watches(unseen):
+            return
+        if self._watching is not None:
+            self._watching.cancel()
+        self._standstill = Standstill(unseen)
+        self._watching = asyncio.create_task(self._watch(self._standstill), name="watch an unseen flush")
+
+    async def _watch(self, standstill: Standstill) -> None:
+        while not standstill.over:
+            try:
+                backends = (await self._ring.on_one(doveadm.status())).value
+            except DirectorTuiError:
+                standstill.interrupted()
+            else:
+                standstill.add(backends, self._times.mono_s())
+            await asyncio.sleep(STANDSTILL_BEAT_S)
+
+    def _show(self, progress: Progress) -> None:
+        """What is heard late of an operation doesn't take the place of the next one."""
+        if self.progress is not None and self.progress.id == progress.id:
+            self.progress = progress
+            self._publish(progress)
+
+    def _end_early(self, operation: str, note: str) -> None:
+        """Nothing says that it is running when it isn't: what was sent and not proven is unknown."""
+        progress = self.progress
+        if progress is None or progress.id != operation or not progress.running:
+            return
+        sent = {LineStatus.SENT, LineStatus.DONE, LineStatus.FAILED}
+        lines = tuple(
+            replace(line, status=LineStatus.UNKNOWN) if line.status in sent else line for line in progress.lines
+        )
+        outcome = Outcome.UNKNOWN if lines != progress.lines else None
+        notes = (*progress.notes, note) if note else progress.notes
+        self._show(replace(progress, phase=Phase.ENDED, question="", lines=lines, outcome=outcome, notes=notes))

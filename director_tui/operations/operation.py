@@ -1,0 +1,376 @@
+"""One plan being carried out: written down, sent, proven, and written down again.
+
+Whoever makes it has checked that it may begin, and holds the lock. Nothing in here sends a command a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from director_tui.director import doveadm
+from director_tui.director.changes import first_by_ip
+from director_tui.errors import DirectorTuiError, OperationRefused, StateError
+from director_tui.link.changing import Ended, Sent, Slower, carry_out
+from director_tui.operations.flushing import FlushRate
+from director_tui.operations.logbook import Logbook
+from director_tui.operations.plan import Flushed, NoUsers, Outcome, SessionsEnded, UserIsOn
+from director_tui.operations.progress import OUTCOMES, LineStatus, Phase
+from director_tui.operations.proof import End, Proof, Sight, look_everywhere
+from director_tui.text import clean_lines
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from director_tui.link.changing import Event as SendingEvent
+    from director_tui.link.monitor import Reading
+    from director_tui.link.ring import DirectorLink, Ring
+    from director_tui.operations.journal import Journal
+    from director_tui.operations.plan import Check
+    from director_tui.operations.progress import Line, Progress
+    from director_tui.operations.proof import Verdict
+    from director_tui.times import Times
+
+FLUSH_BEAT_S: Final = 2.0
+"""How often the user counts are read while a flush runs: it moves its users in batches of two seconds."""
+
+LATER_BEAT_S: Final = 5.0
+"""How often an unknown is looked at again, in seconds."""
+
+LATER_LIMIT_S: Final = 900.0
+"""For how long that is done."""
+
+
+class Operation:
+    """Carries out one plan, and shows how far it is by ``show``.
+
+    ``links`` are the directors that can prove something, ``reading`` is the one that was taken just before.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        ring: Ring,
+        links: Sequence[DirectorLink],
+        reading: Reading,
+        journal: Journal,
+        show: Callable[[Progress], None],
+        times: Times,
+    ) -> None:
+        self.progress = progress
+        self._commands: Final = progress.plan.commands
+        self._director: Final = ring.link(progress.plan.director)
+        self._ring = ring
+        self._links = links
+        self._reading = reading
+        self._logbook: Final = Logbook(journal, progress, self._director, times)
+        self._show = show
+        self._times = times
+        self._before: dict[str, Sight] = {}
+        self._ends: dict[Check, End] = {}
+        self._decision: asyncio.Future[bool] | None = None
+        self._carrying_out = False
+        self._left = False
+        self._writing: set[asyncio.Task[None]] = set()
+
+    @property
+    def flushed(self) -> tuple[str | None, ...]:
+        """The backends that it flushes, None for all: meanwhile none may be added or removed."""
+        checks = [command.check for command in self._commands]
+        return tuple(check.ip for check in checks if isinstance(check, NoUsers | Flushed))
+
+    @property
+    def end_of_flush_unseen(self) -> bool:
+        """Whether a flush of it may still be going on at the director."""
+        return any(
+            end.status is None or end.timed_out
+            for check, end in self._ends.items()
+            if isinstance(check, NoUsers | Flushed)
+        )
+
+    @property
+    def may_be_running_here(self) -> bool:
+        """Whether it was left in the middle of a command that nobody waits for any more."""
+        return self._left and any(end.status is None for end in self._ends.values())
+
+    @property
+    def can_be_looked_at_again(self) -> bool:
+        """Whether a later reading could tell what is unknown now."""
+        return bool(self._unknown)
+
+    def decide(self, go_on: bool) -> None:
+        """Answer the question. Without one it does nothing."""
+        if self._decision is not None and not self._decision.done():
+            self._decision.set_result(go_on)
+
+    async def run(self) -> None:
+        """From the journal's first record to the proof. Raises OperationRefused if that record can't be written: then
+        nothing was sent."""
+        await self._look_before()
+        left = list(range(len(self._commands)))
+        while left:
+            if not await self._intend(left):
+                break
+            ended_well = await self._send(left)
+            left = [index for index in left if self.progress.lines[index].status is LineStatus.PENDING]
+            if not left or not ended_well or not await self._asked_to_go_on(left):
+                break
+        await self._prove()
+
+    async def leave(self) -> None:
+        """The program ends. What was sent goes on by itself, and the journal says so; nothing is stopped."""
+        self._left = True
+        open_ = [
+            index
+            for index, line in enumerate(self.progress.lines)
+            if line.status in {LineStatus.SENT, LineStatus.DONE, LineStatus.FAILED}
+        ]
+        self._end_lines(open_, LineStatus.UNKNOWN, "the program ended before it was proven")
+        self._end_lines(self._pending, LineStatus.NOT_APPLIED, "not sent")
+        if self.may_be_running_here:
+            self.note("the program ended while it ran: what was sent goes on")
+        await self._write_results(range(self._logbook.intended))
+        self._conclude()
+
+    async def look_again(self) -> None:
+        """Read what is unknown until it is known, for as long as that makes sense; then say it and write it down."""
+        deadline_s = self._times.mono_s() + LATER_LIMIT_S
+        while self._times.mono_s() < deadline_s:
+            await asyncio.sleep(LATER_BEAT_S)
+            unknown = self._unknown
+            if not unknown:
+                return
+            checks = [self._commands[index].check for index in unknown]
+            proof = Proof(self._links, {check: self._ends[check] for check in checks}, self._before)
+            await proof.look_once()
+            verdicts = {index: proof.verdict(self._commands[index].check) for index in unknown}
+            found = {index: one for index, one in verdicts.items() if one.outcome is not Outcome.UNKNOWN}
+            if found:
+                self._say(found)
+                self.note(f"looked at again: {_seen_on(proof, self._reading, len(self._links))}")
+                await self._write_results(tuple(found), proof.sights)
+                self._conclude()
+
+    # What happens in this order.
+
+    async def _look_before(self) -> None:
+        """Rows are in the reading; where users and their sessions are is not."""
+        for view in self._reading.views:
+            if view.backends:
+                self._before[view.director] = Sight(first_by_ip(view.backends))
+        checks = [one.check for one in self._commands if isinstance(one.check, UserIsOn | SessionsEnded)]
+        if not checks:
+            return
+        silent = {view.director for view in self._reading.views if view.failure is not None}
+        seen = await look_everywhere([link for link in self._links if link.name not in silent], checks)
+        self._before = {name: sight for name, sight in seen.items() if isinstance(sight, Sight)}
+
+    async def _intend(self, indices: Sequence[int]) -> bool:
+        """Put on disk what is about to be sent. Nothing is sent that is not there."""
+        first = not self._logbook.intended
+        try:
+            await self._logbook.intend(indices)
+        except StateError as error:
+            if first:
+                why = f"nothing was sent, because it can't be recorded: {error}"
+                raise OperationRefused(why, error.remedy) from None
+            self.note(f"the rest was not sent, because it can't be recorded: {error}")
+            return False
+        return True
+
+    async def _send(self, indices: Sequence[int]) -> bool:
+        """Carry these out, up to the first that fails; whether the end of all that were sent was seen."""
+        self._publish(phase=Phase.RUNNING, question="")
+        calls = [self._commands[index].call for index in indices]
+        self._carrying_out = True
+        try:
+            async with self._watching_flush(indices):
+                await carry_out(self._director, calls, lambda event: self._heard(indices, event))
+        except DirectorTuiError as error:
+            self.note(str(error))
+            return False
+        finally:
+            self._carrying_out = False
+        for index in indices:  # sent behind one that failed, so that it was not carried out
+            if self.progress.lines[index].status is LineStatus.SENT:
+                self._ends.pop(self._commands[index].check)
+                self._set(index, status=LineStatus.PENDING, sent_mono_s=None)
+        return True
+
+    async def _asked_to_go_on(self, left: Sequence[int]) -> bool:
+        """Only a person decides what a failure means for the rest."""
+        failed = next(line for line in reversed(self.progress.lines) if line.status is LineStatus.FAILED)
+        others = f"the other {len(left)}" if len(left) > 1 else "the last one"
+        if "Ring sync timed out" in failed.output:
+            what = f"The ring was not synced in time: {failed.target} may have been changed, or may be later."
+        else:
+            first = failed.output.partition("\n")[0] or "it said nothing"
+            what = f"{failed.target} failed with exit status {failed.exit_status}: {first}."
+        self._decision = asyncio.get_running_loop().create_future()
+        self._publish(phase=Phase.ASKING, question=f"{what} Go on with {others}?")
+        try:
+            return await self._decision
+        finally:
+            self._decision = None
+
+    async def _prove(self) -> None:
+        self._publish(phase=Phase.PROVING, question="")
+        self._end_lines(self._pending, LineStatus.NOT_APPLIED, "not sent")
+        sent = [index for index, line in enumerate(self.progress.lines) if line.status not in OUTCOMES]
+        sights: dict[str, Sight] = {}
+        if sent:
+            # The same dictionary that is told of an end that comes late.
+            proof = Proof(self._links, self._ends, self._before)
+            await proof.run()
+            sights = proof.sights
+            self._say({index: proof.verdict(self._commands[index].check) for index in sent})
+            self.note(_seen_on(proof, self._reading, len(self._links)))
+        await self._write_results(range(self._logbook.intended), sights)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        outcomes = {OUTCOMES[line.status] for line in self.progress.lines}
+        if Outcome.UNKNOWN in outcomes:
+            outcome = Outcome.UNKNOWN
+        else:
+            outcome = Outcome.NOT_APPLIED if Outcome.NOT_APPLIED in outcomes else Outcome.APPLIED
+        self._publish(phase=Phase.ENDED, question="", outcome=outcome)
+
+    # What is heard of the commands.
+
+    def _heard(self, indices: Sequence[int], event: SendingEvent) -> None:
+        now_s = self._times.mono_s()
+        match event:
+            case Slower(reason):
+                self.note(f"one command at a time, which is slower: {reason}")
+            case Sent(number):
+                index = indices[number]
+                self._ends[self._commands[index].check] = End(None)
+                self._set(index, status=LineStatus.SENT, sent_mono_s=now_s)
+            case Ended(number, status, stdout, stderr, elapsed_s):
+                index = indices[number]
+                output = clean_lines(stderr + stdout)
+                self._ends[self._commands[index].check] = End(status, output)
+                if not self._carrying_out:
+                    self._heard_late(index, status, output)
+                    return
+                ended = LineStatus.FAILED if status else LineStatus.DONE
+                self._set(index, status=ended, elapsed_s=elapsed_s, exit_status=status, output=output)
+                self._runs_from_now(indices, now_s)
+
+    def _runs_from_now(self, indices: Sequence[int], now_s: float) -> None:
+        """Several are on their way at once, but only the first of them runs."""
+        following = next((index for index in indices if self.progress.lines[index].status is LineStatus.SENT), None)
+        if following is not None:
+            self._set(following, sent_mono_s=now_s)
+
+    def _heard_late(self, index: int, status: int, output: str) -> None:
+        """Nobody waited for it any more. What it did is for a reading to say."""
+        line = self.progress.lines[index]
+        text = f"{line.target} ended at last, with exit status {status}"
+        self._set(index, exit_status=status, output=output)
+        self.note(text)
+        task = asyncio.create_task(self._write_late(index, text, status, output), name="journal a late end")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    @contextlib.asynccontextmanager
+    async def _watching_flush(self, indices: Sequence[int]) -> AsyncIterator[None]:
+        """Count users meanwhile, over a session of its own."""
+        checks = [self._commands[index].check for index in indices]
+        flushed = [check.ip for check in checks if isinstance(check, NoUsers | Flushed)]
+        if not flushed:
+            yield
+            return
+        empties = all(isinstance(check, NoUsers) for check in checks)
+        watching = asyncio.create_task(self._count_users(flushed, empties), name="count users")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    async def _count_users(self, ips: Sequence[str | None], empties: bool) -> None:
+        rate: FlushRate | None = None
+        while True:
+            with contextlib.suppress(DirectorTuiError):  # then the counts stay as they are
+                backends = (await self._ring.on_one(doveadm.status())).value
+                users = sum(one.users for one in backends if None in ips or one.ip in ips)
+                now_s = self._times.mono_s()
+                if rate is None:
+                    rate = FlushRate(users, now_s, empties=empties)
+                self._publish(flush=rate.at(users, now_s))
+            await asyncio.sleep(FLUSH_BEAT_S)
+
+    # What is shown.
+
+    @property
+    def _pending(self) -> list[int]:
+        return [index for index, line in enumerate(self.progress.lines) if line.status is LineStatus.PENDING]
+
+    @property
+    def _unknown(self) -> list[int]:
+        """Those of which a reading could tell more."""
+        return [
+            index
+            for index, line in enumerate(self.progress.lines)
+            if line.status is LineStatus.UNKNOWN and not isinstance(self._commands[index].check, Flushed)
+        ]
+
+    def _publish(self, **changes: Any) -> None:
+        self.progress = replace(self.progress, **changes)
+        self._show(self.progress)
+
+    def _set(self, index: int, **changes: Any) -> None:
+        self._set_lines({index: replace(self.progress.lines[index], **changes)})
+
+    def _set_lines(self, changed: Mapping[int, Line]) -> None:
+        self._publish(lines=tuple(changed.get(index, line) for index, line in enumerate(self.progress.lines)))
+
+    def _end_lines(self, indices: Sequence[int], status: LineStatus, note: str) -> None:
+        self._set_lines({index: replace(self.progress.lines[index], status=status, note=note) for index in indices})
+
+    def _say(self, verdicts: Mapping[int, Verdict]) -> None:
+        """Put what the directors show on the lines."""
+        self._set_lines(
+            {
+                index: replace(self.progress.lines[index], status=LineStatus(one.outcome.value), note=one.note)
+                for index, one in verdicts.items()
+            }
+        )
+
+    def note(self, text: str) -> None:
+        """Say something beside the lines, once."""
+        if text and text not in self.progress.notes:
+            self._publish(notes=(*self.progress.notes, text))
+
+    # What is written down. What was seen is not lost because it can't be.
+
+    async def _write_results(self, indices: Sequence[int], after: Mapping[str, Sight] | None = None) -> None:
+        try:
+            await self._logbook.conclude(self.progress, indices, self._before, after or {})
+        except StateError as error:
+            self.note(f"the result is not in the journal: {error}")
+
+    async def _write_late(self, index: int, text: str, status: int, output: str) -> None:
+        try:
+            await self._logbook.note(index, text, status, output)
+        except StateError as error:
+            self.note(f"that is not in the journal: {error}")
+
+
+def _seen_on(proof: Proof, reading: Reading, asked: int) -> str:
+    """On how many directors of the ring it was seen, and on which not."""
+    ring = reading.snapshot.ring if reading.snapshot is not None else None
+    unread = sorted(ip for ip, _ in reading.unread_members)
+    total = max(len(ring.members) if ring is not None else 0, asked + len(unread))
+    seen = len(proof.sights)
+    if not seen:
+        return ""
+    if seen == total:
+        return f"seen on all {total} directors" if total > 1 else "seen on the only director"
+    missing = [f"{name} ({failure})" for name, failure in proof.failures.items() if name not in proof.sights]
+    missing += [f"{ip} (no SSH destination is configured for it)" for ip in unread]
+    return f"seen on {seen} of {total} directors" + (f"; not on {', '.join(missing)}" if missing else "")
