@@ -9,11 +9,12 @@ import asyncio
 import dataclasses
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.demo.server import serve
 from director_tui.director import doveadm
 from director_tui.director.hashring import rings_by_tag, user_hash
 from director_tui.director.model import State
@@ -33,13 +34,14 @@ from director_tui.operations.record import Event
 from director_tui.operations.unseen_flush import unseen_flushes
 from tests.link.fakes import until
 from tests.operations.fakes import update
-from tests.parity.conftest import Real
+from tests.parity.conftest import Practice, Real
 from tests.ring.real import RealRing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
+    from director_tui.demo.server import PracticeServer
     from director_tui.director.model import Backend
     from director_tui.link.monitor import Reading
     from director_tui.operations.plan import Plan
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from tests.parity.conftest import AnyRing
     from tests.ring.fixtures import MakeRing
     from tests.ring.sshd import Sshd
+
+ResultT = TypeVar("ResultT")
 
 TWO_HUNDRED = tuple(f"127.0.1.{number}" for number in range(1, 201))
 
@@ -83,9 +87,13 @@ class Bench:
     async def run(self, request: Request, reason: str = "", *, override: bool = False) -> Progress:
         return await self.executor.run(await self.plan(request), reason, override)
 
+    async def by_hand(self, do: Callable[..., ResultT], *args: Any) -> ResultT:
+        """Do something to the ring, or look at it, beside the program. A practice ring lives in this thread."""
+        return do(*args) if isinstance(self._there, Practice) else await asyncio.to_thread(do, *args)
+
     async def backends(self) -> dict[str, Backend]:
         """What plain doveadm lists, once all directors list the same but for who is where."""
-        return await asyncio.to_thread(self._backends)
+        return await self.by_hand(self._backends)
 
     def _backends(self) -> dict[str, Backend]:
         tables: list[dict[str, Backend]] = []
@@ -112,6 +120,12 @@ async def benched(ring: Ring, there: AnyRing | None = None) -> AsyncIterator[Ben
         await ring.close()
 
 
+def _behind(server: PracticeServer) -> Ring:
+    directors = tuple(DirectorConfig(destination) for destination in server.destinations)
+    ssh = Ssh(known_hosts=server.known_hosts, identity=server.identity, ssh_config=server.ssh_config)
+    return Ring(ClusterConfig("rings", directors, interval_s=1.0), ssh)
+
+
 def ring_of(real: RealRing, sshds: Sequence[Sshd], known_hosts: Path) -> Ring:
     directors = tuple(
         DirectorConfig(sshd.destination, tuple(one.doveadm_words.split()), tuple(one.doveconf_words.split()))
@@ -129,9 +143,14 @@ def own_real_ring() -> Iterator[RealRing]:
         yield ring
 
 
-@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.real_ring)])
+@pytest.fixture(params=["practice", pytest.param("real", marks=pytest.mark.real_ring)])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """Three directors, eight backends, two tags, nobody assigned, vhost counts of 100."""
+    if request.param == "practice":
+        practice = Practice()
+        async with await serve(practice.ring) as server, benched(_behind(server), practice) as made:
+            yield made
+        return
     real: RealRing = request.getfixturevalue("own_real_ring")
     ring = ring_of(real, request.getfixturevalue("real_sshds"), request.getfixturevalue("ring_known_hosts"))
     there = Real(real)
@@ -156,7 +175,7 @@ def _set_back(there: Real, before: Sequence[Backend]) -> None:
 
 async def test_vhost_counts_of_several_and_back_again(bench: Bench) -> None:
     first, second, third = tuple(await bench.backends())[:3]
-    await asyncio.to_thread(bench.there.set_vhosts, second, 37)
+    await bench.by_hand(bench.there.set_vhosts, second, 37)
     ended = await bench.run(update(0, first, second), "storage is slow")
     assert (ended.outcome, ended.notes) == (Outcome.APPLIED, ("seen on all 3 directors",))
     now = await bench.backends()
@@ -198,7 +217,7 @@ async def test_a_backend_is_emptied_by_what_follows_its_vhost_count_of_0(bench: 
         for number in hashes:
             bench.there.assign(number, ip)
 
-    await asyncio.to_thread(assign)
+    await bench.by_hand(assign)
     stopped = await bench.run(update(0, ip))
     assert (await bench.backends())[ip].users == len(hashes), "they stay until they are flushed"
     following = next_request(stopped)
@@ -207,7 +226,7 @@ async def test_a_backend_is_emptied_by_what_follows_its_vhost_count_of_0(bench: 
     assert ended.outcome is Outcome.APPLIED
     assert any(one.flush is not None for one in bench.shown), "its progress is shown"
     for number in range(3):
-        assert await asyncio.to_thread(_users_on, bench.there, ip, number) == 0
+        assert await bench.by_hand(_users_on, bench.there, ip, number) == 0
     assert unseen_flushes("rings") == ()
 
 
@@ -226,7 +245,7 @@ async def test_a_flush_of_a_usable_backend_moves_those_whose_hash_leads_elsewher
         for number in numbers:
             bench.there.assign(number, ip)
 
-    await asyncio.to_thread(assign)
+    await bench.by_hand(assign)
     ended = await bench.run(Request(Verb.FLUSH, (Target(ip),)))
     assert ended.outcome is Outcome.APPLIED
     assert ended.lines[0].note == (f"by its exit status, nothing else proves it; users {len(numbers)} → {len(stay)}")
@@ -235,14 +254,14 @@ async def test_a_flush_of_a_usable_backend_moves_those_whose_hash_leads_elsewher
 
 async def test_move_a_user(bench: Bench) -> None:
     number = user_hash("jane@example.com")
-    await asyncio.to_thread(bench.there.log_in, "jane@example.com", 1)
-    before = (await asyncio.to_thread(bench.there.ask, doveadm.placement(number, ""))).current
+    await bench.by_hand(bench.there.log_in, "jane@example.com", 1)
+    before = (await bench.by_hand(bench.there.ask, doveadm.placement(number, ""))).current
     other = next(ip for ip in await bench.backends() if ip != before)
     request = Request(Verb.MOVE, (Target(other),), user="jane@example.com", user_hash=number)
     ended = await bench.run(request)
     assert (ended.outcome, ended.lines[0].note) == (Outcome.APPLIED, ""), ended.lines
     for director in range(3):
-        placement = await asyncio.to_thread(bench.there.ask, doveadm.placement(number, ""), director)
+        placement = await bench.by_hand(bench.there.ask, doveadm.placement(number, ""), director)
         assert placement.current == other
     (result,) = Entry(bench.journal.read().records).results
     assert result.before["jane@example.com"]["ip"] == before
@@ -256,24 +275,24 @@ async def test_kick_a_user(bench: Bench) -> None:
         "nothing to kick: there was no session before",
     )
     for director in (0, 2):
-        await asyncio.to_thread(bench.there.log_in, "jane@example.com", director)
-    await asyncio.to_thread(bench.there.log_in, "joe@example.com", 1)
+        await bench.by_hand(bench.there.log_in, "jane@example.com", director)
+    await bench.by_hand(bench.there.log_in, "joe@example.com", 1)
     ended = await bench.run(request)
     assert (ended.outcome, ended.lines[0].note) == (Outcome.APPLIED, "")
-    left = [await asyncio.to_thread(bench.there.ask, doveadm.proxy_list(), number) for number in range(3)]
+    left = [await bench.by_hand(bench.there.ask, doveadm.proxy_list(), number) for number in range(3)]
     assert [one.user for sessions in left for one in sessions] == ["joe@example.com"]
 
 
 async def test_what_somebody_else_changed_since_the_plan_was_made(bench: Bench) -> None:
     ip, other, *_ = await bench.backends()
     plan = await bench.plan(update(0, ip))
-    await asyncio.to_thread(bench.there.set_vhosts, ip, 50, 1)
+    await bench.by_hand(bench.there.set_vhosts, ip, 50, 1)
     with pytest.raises(PlanOutdated) as outdated:
         await bench.executor.run(plan, "")
     assert outdated.value.changes == (f"{ip} vhosts: 100 → 50",)
     assert (await bench.backends())[ip].vhosts == 50
     plan = await bench.plan(update(0, other))
-    await asyncio.to_thread(bench.there.doveadm, "director", "remove", other)
+    await bench.by_hand(bench.there.doveadm, "director", "remove", other)
     with pytest.raises(OperationRefused):
         await bench.executor.run(plan, "")
     assert other not in await bench.backends()
@@ -307,8 +326,9 @@ async def test_real_two_hundred_backends_at_once(two_hundred: BreakableRing, rin
 
 
 async def test_real_a_connection_that_is_lost_between_intent_and_result(
-    two_hundred: BreakableRing, ring_known_hosts: Path
+    two_hundred: BreakableRing, ring_known_hosts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(proof_module, "PROOF_LIMIT_S", 2.0)
     async with benched(ring_of(two_hundred.ring, two_hundred.sshds, ring_known_hosts)) as bench:
         cut = False
 
@@ -387,9 +407,10 @@ async def test_real_a_ring_that_gets_out_of_sync_is_unknown_until_it_is_read_aga
 
 
 async def test_real_a_flush_whose_end_is_not_seen(
-    make_ring: MakeRing, real_sshds: list[Sshd], ring_known_hosts: Path
+    make_ring: MakeRing, real_sshds: list[Sshd], ring_known_hosts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five users at a time take a hundred seconds, so it is still going on when it is lost."""
+    monkeypatch.setattr(proof_module, "PROOF_LIMIT_S", 2.0)
     real = make_ring(backends="127.0.1.7 127.0.1.8")
     numbers = range(1, 2**32, 2**32 // 250)
     real.assign_users(dict.fromkeys(numbers, "127.0.1.7"))
