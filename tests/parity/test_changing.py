@@ -3,7 +3,10 @@ backends, users and sessions."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ from director_tui.director.model import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from .conftest import AnyRing
 
@@ -321,3 +325,29 @@ def test_commands_run_one_after_the_other_in_one_shell(any_ring: AnyRing) -> Non
     assert (unterminated.status, unterminated.stdout) == (2, b"\nM ready\n")
     assert b"Syntax error: Unterminated quoted string" in unterminated.stderr
     assert any_ring.ask(doveadm.status())[0].state is State.UP
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+def test_a_real_shell_to_which_nobody_listens_any_more_begins_nothing_more(tmp_path: Path, go_on: bool) -> None:
+    """What sshd leaves of it when a connection is lost; tests/demo/test_server.py has the practice ring's."""
+    os.mkfifo(tmp_path / "gate")
+    with subprocess.Popen(
+        doveadm.one_after_the_other("MARK", go_on=go_on),
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as shell:
+        assert shell.stdin
+        assert shell.stdout
+        assert shell.stderr
+        shell.stdin.write(b"sh -c 'cat gate > first'\ntouch second\n")
+        shell.stdin.flush()
+        assert shell.stdout.readline() + shell.stdout.readline() == b"\nMARK ready\n"
+        assert shell.stderr.readline() + shell.stderr.readline() == b"\nMARK\n"
+        shell.stdout.close()
+        shell.stderr.close()
+        (tmp_path / "gate").write_text("open")
+        assert shell.wait(30) == -signal.SIGPIPE
+    assert (tmp_path / "first").read_text() == "open"
+    assert not (tmp_path / "second").exists()
