@@ -30,6 +30,7 @@ from director_tui.link.monitor import (
     Monitor,
     Reading,
     foreign,
+    read_once,
     ring_beat_s,
     stale_after_s,
     undecided,
@@ -1033,3 +1034,42 @@ async def test_real_a_second_ring_is_left_out(
         await watch.until(lambda reading: live(reading) and reading.link.director == names[2])
         assert (await ring.on_one(doveadm.status())).director == names[2]
     assert {each.snapshot.director for each in watch.readings if each.snapshot} == {names[0], names[2]}
+
+
+# --- one reading ----------------------------------------------------------------------------------------------------
+
+
+def three() -> FakeDirectors:
+    members = {"d1": "10.0.0.11", "d2": "10.0.0.12", "d3": "10.0.0.13"}
+    return FakeDirectors(members, {"10.1.0.1": ("", 100, "up", 5), "10.1.0.2": ("", 0, "down", 7)})
+
+
+async def test_one_reading_has_all_that_is_known_of_a_ring() -> None:
+    directors = three()
+    reading = await read_once(FakeSsh(directors).ring("d1", "d2", "d3"))
+    assert reading.snapshot is not None
+    assert (reading.link.status, reading.snapshot.director) == (LinkStatus.LIVE, "d1")
+    rows = [(one.ip, one.vhosts, one.users) for one in reading.snapshot.backends]
+    assert rows == [("10.1.0.1", 100, 5), ("10.1.0.2", 0, 7)]
+    assert reading.snapshot.ring is not None
+    assert reading.snapshot.ring.synced
+    assert [view.director for view in reading.views] == ["d1", "d2", "d3"]
+    assert all(view.backends == reading.snapshot.backends for view in reading.views)
+    assert reading.settings is not None
+    assert reading.settings.user_expire_s == 420
+    assert reading.settings.version == (2, 3, 19, 1)
+
+
+async def test_one_reading_of_a_ring_with_silent_directors_and_secret_settings() -> None:
+    directors = three()
+    directors.instead["d1"] = ConnectionLost("d1: the connection was lost")
+    directors.settings = NOT_RUNNING
+    reading = await read_once(FakeSsh(directors).ring("d1", "d2", "d3"))
+    assert reading.snapshot is not None
+    assert reading.snapshot.director == "d2"
+    assert [view.failure is None for view in reading.views] == [False, True, True]
+    assert reading.settings is None
+    assert "the directors' settings are not known" in reading.note
+    directors.instead.update(dict.fromkeys(("d2", "d3"), NOT_RUNNING))
+    with pytest.raises(RingUnreadable):
+        await read_once(FakeSsh(directors).ring("d1", "d2", "d3"))
