@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from director_tui.link.ssh import Ssh
+from tests.link.ssh_setup import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,3 +35,4 @@ async def make_ssh() -> AsyncIterator[MakeSsh]:
     yield make
     for ssh in made:
         await ssh.close()
+        await until(lambda: not ssh._connections)  # noqa: B023 - those over which something changes close later
