@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -64,6 +63,8 @@ def _no_search_in_vain() -> Iterator[None]:
     doesn't list could not be loaded either. Where that isn't certain asyncssh looks for it as ever; and only for the
     time of this import another answer is given, to this one question.
     """
+    import ctypes.util  # in the thread as well: it is not small, and asyncssh needs it anyhow
+
     find_library = ctypes.util.find_library
     if _may_have(b"liboqs.so"):
         yield
