@@ -13,6 +13,7 @@ from director_tui.director import parse
 from director_tui.director.hashring import rings_by_tag, user_hash
 from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer
 from director_tui.link.ring import Ring
+from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui.app import DirectorApp
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ NAMES = {"10.1.0.1": "mail-01", "10.1.0.2": "mail-02", "10.1.0.7": "gold-01"}
 
 
 PROXY_HEADER = b"username\tproto\tsrc ip\tdest ip\tport\n"
+MAP_HEADER = b"user\thash\tmail server ip\texpire time\n"
 PLACEMENT_HEADER = b"status\texpires\thashed\tinitial-config\n"
 
 
@@ -95,6 +97,8 @@ class FakeRing:
     status_failure: tuple[int, bytes] | None = None
     assigned: dict[tuple[int, str], tuple[str, datetime]] = field(default_factory=dict)
     """The backend of a user hash in a tag, and when that expires."""
+    placed: list[tuple[int, str]] = field(default_factory=list)
+    """The user hashes that ``director map`` lists, each with its backend."""
     sessions: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     """The sessions through each destination: user and backend."""
     failing: dict[tuple[str, str], FakeReply] = field(default_factory=dict)
@@ -148,6 +152,10 @@ class FakeRing:
             case ("doveadm", "-f", "tab", "director", "map", "-u", "--", user):
                 self.looked_up.append(user)
                 return FakeReply(0, b"hash\n%d\n" % user_hash(user))
+            case ("doveadm", "-f", "tab", "director", "map", "-f", "/dev/null", *backend):
+                wanted = [(hash_, ip) for hash_, ip in self.placed if ip in backend or not backend]
+                lines = [f"<unknown>\t{hash_}\t{ip}\t2026-11-23 22:00:00\n" for hash_, ip in wanted]
+                return FakeReply(0, MAP_HEADER + "".join(lines).encode())
             case ("doveadm", "-f", "tab", "director", "status", "--", number, *tag):
                 return FakeReply(0, PLACEMENT_HEADER + self._placement(int(number), *tag))
             case ("doveadm", "-f", "tab", "proxy", "list"):
@@ -229,8 +237,24 @@ class FakeConnection:
             raise ConnectionLost(f"{self.destination}: the connection was lost", "")
         return self.ring.answer(argv, self.destination)
 
+    async def stream(self, argv: Sequence[str], limit_s: float, take: Callable[[bytes], object]) -> FakeReply:
+        reply = await self.run(argv, limit_s)
+        take(reply.stdout)
+        return replace(reply, stdout=b"")
+
     async def close(self) -> None:
         self.lost = True
+
+
+@dataclass
+class Clock:
+    """The time, which a test can let pass."""
+
+    ahead_s: float = 0.0
+
+    @property
+    def times(self) -> Times:
+        return Times(mono_s=lambda: time.monotonic() + self.ahead_s)
 
 
 def _subcommand(argv: Sequence[str]) -> str:
@@ -262,6 +286,7 @@ def make_app(
     usual_theme: str | None = None,
     others: Mapping[str, tuple[FakeRing, dict[str, Any]]] | None = None,
     open_ring: OpenRing | None = None,
+    times: Times = SYSTEM_TIMES,
     **changes: Any,
 ) -> DirectorApp:
     """``others`` are more clusters by name, each with what is configured in another way there."""
@@ -273,7 +298,14 @@ def make_app(
         return Ring(cluster, cast("Any", rings[cluster.name]))
 
     more = [cluster(one, name=name, **changes) for name, (one, changes) in (others or {}).items()]
-    return DirectorApp(config, open_ring or open_one, clusters=(config, *more), theme=theme, usual_theme=usual_theme)
+    return DirectorApp(
+        config,
+        open_ring or open_one,
+        clusters=(config, *more),
+        theme=theme,
+        usual_theme=usual_theme,
+        times=times,
+    )
 
 
 class Screen:
