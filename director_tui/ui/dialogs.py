@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from director_tui.errors import HostKeyUnknown
     from director_tui.link.questions import Question
+    from director_tui.ui.live import Present
 
 ResultT = TypeVar("ResultT")
 
@@ -35,6 +36,9 @@ class Dialog(ModalScreen[ResultT]):
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
     ]
+
+    def show(self, present: Present) -> None:
+        """Take in a reading. Most dialogs don't depend on any."""
 
     def close_with(self, result: ResultT | None) -> None:
         """Close it, once. Textual takes the screen away that is in front, whichever is told to go."""
