@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
     from director_tui.link.users import Sessions
+    from director_tui.operations.plan import Plan, Request
+    from director_tui.operations.progress import Progress
+    from director_tui.ui.changing import Changing
     from director_tui.ui.live import Present
     from director_tui.ui.watch import OpenRing
 
@@ -86,8 +89,10 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._clusters = {one.name: one for one in clusters or (cluster,)}
         self._watch = Watch(cluster, open_ring, self._show, times)
         self._ending: set[asyncio.Task[None]] = set()
-        self._dashboard = Dashboard(cluster, times)
+        self._dashboard = Dashboard(cluster, times, self.open_plan)
+        self._changing: Changing | None = None
         self._looked_up: list[str] = []
+        self.operation: Progress | None = None
         self._dialogs = DialogQueue(self.push_screen)
         self._offered: set[tuple[str, int, str]] = set()
         self.no_color = not themes.wants_color(os.environ)
@@ -137,7 +142,7 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def _show(self, present: Present) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, LiveScreen):
+            if isinstance(screen, LiveScreen | Dialog):
                 screen.show(present)
         for failure in _failures(present.reading):
             if isinstance(failure, HostKeyUnknown):
@@ -162,7 +167,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._offered.clear()
         cluster = self._clusters[name]
         self._watch = Watch(cluster, self._open_ring, self._show, self._times)
-        self._dashboard = Dashboard(cluster, self._times)
+        self._dashboard, self._changing = Dashboard(cluster, self._times, self.open_plan), None
         self.theme = self._theme_for(cluster)
         self.switch_screen(self._dashboard)
         self._begin()
@@ -241,7 +246,9 @@ class DirectorApp(App[None], inherit_bindings=False):
         from director_tui.ui.details import DetailsScreen
 
         watch = self._watch
-        self._open_view(DetailsScreen(watch.cluster, self._times, watch.present, event.ip, self._ask_sessions))
+        self._open_view(
+            DetailsScreen(*(watch.cluster, self._times, watch.present, event.ip), self._ask_sessions, self.open_plan)
+        )
 
     def action_ring(self) -> None:
         from director_tui.ui.ring_screen import RingScreen
@@ -283,14 +290,34 @@ class DirectorApp(App[None], inherit_bindings=False):
                     ring=lambda: watch.ring,
                     ask_sessions=self._ask_sessions,
                     names=self._looked_up,
+                    change=self.open_plan,
                 )
             )
+
+    async def open_plan(self, request: Request) -> None:
+        """Show what would be done, after asking for what is still open; nothing is done before it is agreed to."""
+        from director_tui.ui.changing import Changing
+
+        if self._changing is None:
+            self._changing = Changing(
+                *(self._watch, self._times),
+                push=self.push_screen,
+                say=partial(self.notify, markup=False),
+                ask_sessions=self._ask_sessions,
+                running=lambda: self.operation,
+                run=self.run_plan,
+            )
+        await self._changing.begin(request)
+
+    def run_plan(self, plan: Plan, reason: str, override: bool = False) -> None:
+        """SEAM: taken from ops."""
+        self.notify(f"would run {plan.title}", markup=False)
 
     def action_help(self) -> None:
         from director_tui.ui.help_screen import HelpScreen
 
         groups = self.screen.GROUPS if isinstance(self.screen, LiveScreen) else ()
-        self.push_screen(HelpScreen(groups))
+        self.push_screen(HelpScreen(groups, read_only=self._watch.cluster.read_only))
 
     def action_next_theme(self) -> None:
         self.use_theme(self._themes.after(self.theme))
@@ -315,7 +342,7 @@ class DirectorApp(App[None], inherit_bindings=False):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers: the commands of the screen under it."""
         if isinstance(screen, LiveScreen):
-            for command in commands_of(*screen.GROUPS):
+            for command in commands_of(*screen.GROUPS, read_only=screen.cluster.read_only):
                 if command.action != "app.palette":
                     run = partial(screen.run_action, command.action)
                     yield SystemCommand(f"{command.label}  ({command.key_text})", command.help, run)

@@ -52,7 +52,26 @@ _KEY_NAMES: Final = {
     "down": "↓",
 }
 
+
+def _change(verb: str, key: str, label: str, help: str, group: str, rank: int) -> Command:
+    """A command that leads to a plan of this verb. What is typed right behind it is for what it opens."""
+    return Command(f"change('{verb}')", (key,), label, help, group, rank, changes=True, priority=True)
+
+
+BACKENDS_CHANGED: Final = "Changing backends"
+RING_CHANGED: Final = "Changing the ring"
+USER_CHANGED: Final = "Changing a user"
+
 COMMANDS: Final[tuple[Command, ...]] = (
+    _change("update", "v", "vhosts", "Set the vhost count: 0 sends no new users there", BACKENDS_CHANGED, 98),
+    _change("down", "d", "down", "Set down: no new users, whatever the vhost count", BACKENDS_CHANGED, 97),
+    _change("up", "u", "up", "Set up: new users again, as many as the vhost count gives", BACKENDS_CHANGED, 96),
+    _change("flush", "f", "flush", "Move the users whose hash leads elsewhere by now", BACKENDS_CHANGED, 95),
+    _change("remove", "x", "remove", "Remove from the ring; best without users and sessions", BACKENDS_CHANGED, 94),
+    _change("add", "a", "add", "Add a backend to the ring", RING_CHANGED, 93),
+    _change("flush all", "F", "flush all", "Rebalance: every user to where its hash leads now", RING_CHANGED, 25),
+    _change("move", "M", "move", "Move the user that is shown to a backend", USER_CHANGED, 85),
+    _change("kick", "K", "kick", "End all sessions of the user that is shown", USER_CHANGED, 84),
     Command("cursor_down", ("j", "down"), "down", "Next line", "Moving"),
     Command("cursor_up", ("k", "up"), "up", "Previous line", "Moving"),
     Command("cursor_top", ("home",), "top", "First line", "Moving"),
@@ -82,7 +101,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         *("app.find_user", ("l",), "find user", "Find a user: where it is, and where it goes from there", "Views"),
-        rank=66,
+        rank=92,
         priority=True,
     ),
     Command("app.ring", ("g",), "ring", "What each director says, and where they disagree", "Views", rank=62),
@@ -92,19 +111,27 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("app.next_theme", ("t",), "theme", "Next theme; it is remembered for this cluster", "Program", rank=5),
     Command("app.help", ("question_mark",), "help", "This page", "Program", rank=100),
     Command("app.suspend_process", ("ctrl+z",), "suspend", "Put the program in the background; fg returns", "Program"),
-    Command("app.step_back", ("q", "escape", "ctrl+q"), "back", "Back to the dashboard", "Back", rank=90),
+    Command("app.step_back", ("q", "escape", "ctrl+q"), "back", "Back to the dashboard", "Back", rank=99),
     Command("app.step_back", ("q", "ctrl+q"), "quit", "Quit, on the dashboard", "Quit", rank=80),
 )
 
 
 def bindings(*groups: str) -> list[BindingType]:
-    """Textual bindings for the commands of these groups."""
+    """Textual bindings for the commands of these groups.
+
+    Also in a read-only session, for those that change the ring: such a key says why it does nothing.
+    """
     return [
         Binding(",".join(command.keys), command.action, command.label, show=False, priority=command.priority)
         for command in commands_of(*groups)
     ]
 
 
-def commands_of(*groups: str) -> tuple[Command, ...]:
-    """The commands of these groups, in the order of the groups."""
-    return tuple(command for group in groups for command in COMMANDS if command.group == group)
+def commands_of(*groups: str, read_only: bool = False) -> tuple[Command, ...]:
+    """The commands of these groups, in the order of the groups; when ``read_only`` without those that change it."""
+    return tuple(
+        command
+        for group in groups
+        for command in COMMANDS
+        if command.group == group and not (read_only and command.changes)
+    )

@@ -10,10 +10,12 @@ from textual.message import Message
 from textual.widgets import Input
 
 from director_tui.director.model import State
+from director_tui.operations.gate import NEEDS_TARGET
+from director_tui.operations.plan import Request, Target, Verb
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
-from director_tui.ui.commands import bindings
+from director_tui.ui.commands import BACKENDS_CHANGED, RING_CHANGED, bindings
 from director_tui.ui.event_feed import EventFeed
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import totals_line, warning_lines
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from director_tui.link.monitor import Reading
     from director_tui.times import Times
     from director_tui.ui.format import Part
-    from director_tui.ui.live import Present
+    from director_tui.ui.live import BeginChange, Present
 
 
 class FilterLine(TypedLine):
@@ -62,7 +64,7 @@ def _of_last_attempt(lines: list[Part]) -> list[Part]:
 class Dashboard(LiveScreen):
     """One ring, live."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("Backends", "Views", "Program", "Quit")
+    GROUPS: ClassVar[tuple[str, ...]] = (BACKENDS_CHANGED, RING_CHANGED, "Backends", "Views", "Program", "Quit")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
 
     class DetailsWanted(Message):
@@ -72,8 +74,9 @@ class Dashboard(LiveScreen):
             super().__init__()
             self.ip = ip
 
-    def __init__(self, cluster: ClusterConfig, times: Times) -> None:
+    def __init__(self, cluster: ClusterConfig, times: Times, change: BeginChange) -> None:
         super().__init__(cluster, times)
+        self._change = change
         self._drawn: Snapshot | None = None
         self._rows_stand_on: tuple[object, ...] = ()
         self._totals = Lines()
@@ -163,7 +166,7 @@ class Dashboard(LiveScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a text is typed, its characters are no commands."""
-        return not (action == "filter" and isinstance(self.focused, Input))
+        return not (action in {"filter", "change"} and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         line = self._filter_line
@@ -203,11 +206,21 @@ class Dashboard(LiveScreen):
         else:
             self.post_message(self.DetailsWanted(self._grid.cursor_key))
 
-    def action_copy(self) -> None:
+    async def action_change(self, verb: str) -> None:
+        """Begin a change of what is marked, or of the backend under the cursor, as it stands there now."""
+        wanted = Verb(verb)
+        ips = self._chosen() if wanted in NEEDS_TARGET else []
+        await self._change(Request(wanted, tuple(map(Target, ips))))
+
+    def _chosen(self) -> list[str]:
+        """The marked backends as they are shown, or the one under the cursor; none where it stands on none."""
         ips = [row.backend.ip for row in self._grid.rows if row.backend.ip in self._grid.marks]
         if not ips and self._grid.cursor_key is not None:
             ips = [self._grid.cursor_key]
-        if ips:
+        return ips
+
+    def action_copy(self) -> None:
+        if ips := self._chosen():
             self.app.copy_to_clipboard(" ".join(ips))
             self.notify(f"copied {ips[0]}" if len(ips) == 1 else f"copied {len(ips)} IPs", markup=False)
 

@@ -16,11 +16,12 @@ from director_tui.director.mail_servers import entries_with, lost_by_restart, pa
 from director_tui.director.model import Backend
 from director_tui.link.history import SLOT_S, SPAN_S
 from director_tui.link.users import not_asked
+from director_tui.operations.plan import Request, Target, Verb
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.backends_table import backend_rows
 from director_tui.ui.chart import chart
-from director_tui.ui.commands import bindings
+from director_tui.ui.commands import BACKENDS_CHANGED, bindings
 from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES, Piece, shortened
 from director_tui.ui.live import LiveScreen
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from director_tui.times import Times
     from director_tui.ui.backends_table import BackendRow
     from director_tui.ui.format import Part
-    from director_tui.ui.live import AskSessions, Present
+    from director_tui.ui.live import AskSessions, BeginChange, Present
 
 TITLE_WIDTH: Final = 15
 CHART_LINES: Final = (8, 5, 3)
@@ -52,15 +53,22 @@ Line = list[Piece]
 class DetailsScreen(LiveScreen):
     """Everything that is known of one backend, live."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("Details", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = (BACKENDS_CHANGED, "Details", "Views", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS, "Scrolling")
 
     def __init__(
-        self, cluster: ClusterConfig, times: Times, present: Present | None, ip: str, ask_sessions: AskSessions
+        self,
+        cluster: ClusterConfig,
+        times: Times,
+        present: Present | None,
+        ip: str,
+        ask_sessions: AskSessions,
+        change: BeginChange,
     ) -> None:
         """``ask_sessions`` begins to ask every director for its sessions: at the opening, and when a person reads."""
         super().__init__(cluster, times, present)
         self._ip = ip
+        self._change = change
         self._ask_sessions = ask_sessions
         self._sessions: Sessions | None = None
         self._text = Static()
@@ -141,6 +149,10 @@ class DetailsScreen(LiveScreen):
             unknown = f"not counted: {format.plural(missing, 'director')} without an SSH destination"
             lines.append([Piece(unknown, ATTENTION)])
         return _titled("sessions now", lines)
+
+    async def action_change(self, verb: str) -> None:
+        """Begin a change of this backend."""
+        await self._change(Request(Verb(verb), (Target(self._ip),)))
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._ip)

@@ -50,14 +50,15 @@ class HelpScreen(Screen[None]):
         Binding("k", "scroll('up')", show=False),
     ]
 
-    def __init__(self, groups: Sequence[str] = ()) -> None:
+    def __init__(self, groups: Sequence[str] = (), *, read_only: bool = False) -> None:
         """``groups`` are the commands of the screen from which help was asked for; they come first."""
         super().__init__()
         self._groups = groups
+        self._read_only = read_only
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
-            yield Static(help_text(self._groups))
+            yield Static(help_text(self._groups, read_only=self._read_only))
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()
@@ -67,13 +68,16 @@ class HelpScreen(Screen[None]):
         page.scroll_relative(y=1 if direction == "down" else -1, animate=False)
 
 
-def help_text(first: Sequence[str] = ()) -> Content:
+def help_text(first: Sequence[str] = (), *, read_only: bool = False) -> Content:
     """All of the help page, the groups named ``first`` in front of the others."""
     width = max(len(command.key_text) for command in COMMANDS)
     parts: list[Content | str | tuple[str, str]] = [("director-tui", "$dt-accent bold"), "    q or esc goes back\n"]
     for group in dict.fromkeys([*first, *(command.group for command in COMMANDS)]):
+        commands = commands_of(group, read_only=read_only)
+        if not commands:
+            continue
         parts.append((f"\n{group}\n", "bold"))
-        for command in commands_of(group):
+        for command in commands:
             parts.append((f"  {command.key_text:<{width}}", "$dt-accent"))
             parts.append(f"   {command.help}\n")
     for title, text in (("Columns", _COLUMNS), ("Columns of a user", _USERS)):

@@ -40,10 +40,10 @@ class TypedLine(Input):
 class KeyBar(Static):
     """Keys and what they do, the most wanted where it is narrow; clicking one does it."""
 
-    def __init__(self, *groups: str) -> None:
+    def __init__(self, *groups: str, read_only: bool = False) -> None:
         """``groups`` are those of the screen that it stands on, in the order in which they are shown."""
         super().__init__()
-        self._commands = commands_of(*groups)
+        self._commands = commands_of(*groups, read_only=read_only)
         self._typed: tuple[tuple[str, str], ...] = ()
 
     def show_for(self, focused: Widget | None) -> None:
@@ -69,10 +69,11 @@ class KeyBar(Static):
             room -= width + GAP
         parts: list[Content] = []
         for command in sorted(chosen, key=self._commands.index):
-            key = Content.styled(command.first_key, f"$dt-accent @click={_qualified(command.action)}()")
+            key = Content.styled(command.first_key, f"$dt-accent @click={_qualified(command.action)}")
             parts.append(Content.assemble(key, " ", (command.label, "$dt-muted")))
         return Content(" " * GAP).join(parts)
 
 
 def _qualified(action: str) -> str:
-    return action if "." in action else f"screen.{action}"
+    called = action if action.endswith(")") else f"{action}()"
+    return called if "." in action else f"screen.{called}"

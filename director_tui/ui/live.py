@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
     from director_tui.link.users import Sessions
+    from director_tui.operations.plan import Request
     from director_tui.times import Times
     from director_tui.ui.format import Part
 
@@ -63,6 +64,9 @@ def failure_lines(failure: DirectorTuiError) -> list[Part]:
 AskSessions = Callable[[Callable[["Sessions"], None]], None]
 """Asks every director for its sessions, and hands over what is known after each answer."""
 
+BeginChange = Callable[["Request"], Awaitable[None]]
+"""Begins what a changing key is for; returns when whatever it opens has the keyboard."""
+
 
 class LiveScreen(Screen[None]):
     """A screen of one ring: the state of link and ring on top, the keys at the bottom, a body of its own between.
@@ -87,7 +91,7 @@ class LiveScreen(Screen[None]):
         self.present = present
         # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
         self._status = Lines()
-        self._keys = KeyBar(*self.GROUPS)
+        self._keys = KeyBar(*self.GROUPS, read_only=cluster.read_only)
         self._next_tick: asyncio.TimerHandle | None = None
 
     def compose(self) -> ComposeResult:

@@ -25,9 +25,10 @@ from director_tui.director.whereabouts import (
 from director_tui.errors import DirectorTuiError, LinkError, RingUnreadable
 from director_tui.link.monitor import stale_after_s
 from director_tui.link.users import find_user, not_asked
+from director_tui.operations.plan import Request, Verb
 from director_tui.text import clean
 from director_tui.ui import format
-from director_tui.ui.commands import bindings
+from director_tui.ui.commands import USER_CHANGED, bindings
 from director_tui.ui.format import ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import GAP, SLACK_S, short_name
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from director_tui.link.users import FoundUser, Sessions
     from director_tui.times import Times
     from director_tui.ui.format import Part
-    from director_tui.ui.live import AskSessions, Present
+    from director_tui.ui.live import AskSessions, BeginChange, Present
 
 LOOK_AGAIN_S: Final = 5.0
 """How often a user is looked up again while it is shown, in seconds; seldomer where it costs many calls."""
@@ -131,7 +132,7 @@ class LookupScreen(LiveScreen):
     ``ring`` gives the ring, None as long as there is none; ``names`` are those looked up so far, to which this adds.
     """
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("User", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = (USER_CHANGED, "User", "Views", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
     AUTO_FOCUS = ""
 
@@ -144,8 +145,10 @@ class LookupScreen(LiveScreen):
         ring: Callable[[], Ring | None],
         ask_sessions: AskSessions,
         names: list[str],
+        change: BeginChange,
     ) -> None:
         super().__init__(cluster, times, present)
+        self._change = change
         self._ring = ring
         self._ask_sessions = ask_sessions
         self._names = names
@@ -267,8 +270,20 @@ class LookupScreen(LiveScreen):
             self.set_focus(self._sessions_grid)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without sessions to put away, Esc leads back."""
+        """Without sessions to put away, Esc leads back. While a name is typed, its characters are no commands."""
+        if action == "change":
+            return not isinstance(self.focused, Input)
         return action != "clear" or self._sessions is not None or self._asking
+
+    async def action_change(self, verb: str) -> None:
+        """Begin to move or kick the user that is shown."""
+        found = self._found
+        if found is None:
+            self.notify("no user has been found yet: l finds one", markup=False)
+            return
+        # Where it has several places, the one under the cursor.
+        tag = self._placements.cursor_key or ""
+        await self._change(Request(Verb(verb), user=found.user, user_hash=found.hash, user_tag=tag))
 
     def action_clear(self) -> None:
         self._sessions, self._asking = None, False

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director.changes import ChangeLog
+from director_tui.errors import LinkError
 from director_tui.link.history import History
 from director_tui.link.monitor import LinkState, LinkStatus, Monitor, Reading
 from director_tui.link.users import sessions
@@ -87,6 +88,15 @@ class Watch:
     def read_now(self) -> None:
         if self._monitor is not None:
             self._monitor.read_now()
+
+    async def fresh(self) -> None:
+        """Return when a reading is there that was begun after this call. Raises DirectorTuiError if there is none."""
+        if self._monitor is None:
+            raise LinkError("no director has been reached yet", "it is tried again by itself")
+        self._monitor.read_now()
+        reading = await self._monitor.fresh()
+        if reading.link.failure is not None:
+            raise reading.link.failure
 
     async def ask_sessions(self, take: Callable[[Sessions], None]) -> None:
         """Ask every director for its sessions, and hand over what is known after each answer; nothing without a ring.

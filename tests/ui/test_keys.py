@@ -253,7 +253,7 @@ async def test_the_help_page_scrolls() -> None:
 
 @pytest.mark.parametrize("key", ["ctrl+p", "colon"])
 async def test_the_palette_lists_and_runs_commands(key: str) -> None:
-    async with dashboard(size=(120, 60)) as screen:
+    async with dashboard(size=(120, 100)) as screen:
         await screen.press(key)
         offered = [one for one in commands_of(*Dashboard.GROUPS) if one.action != "app.palette"]
         await screen.until(*(one.help for one in offered))
