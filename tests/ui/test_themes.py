@@ -33,6 +33,7 @@ from director_tui.link.questions import Question
 from director_tui.state import state_folder
 from director_tui.ui import themes
 from director_tui.ui.dialogs import NOT_READY
+from director_tui.ui.plan_dialog import PlanDialog
 from tests.ui.fakes import FakeRing, Screen, dashboard, make_app
 from tests.ui.test_link import unknown_key
 
@@ -161,6 +162,45 @@ async def not_ready(screen: Screen) -> Region | None:
     return screen.app.screen.query_one(VerticalScroll).region
 
 
+def sheet(screen: Screen) -> Region:
+    return screen.app.screen.query_one(".sheet").region
+
+
+async def form(screen: Screen) -> Region | None:
+    await screen.press("f")
+    await screen.until("max-parallel", "-F")
+    return sheet(screen)
+
+
+async def plan(screen: Screen) -> Region | None:
+    await screen.press("d", "right")
+    await screen.until("Runs on")
+    return sheet(screen)
+
+
+async def outdated_plan(screen: Screen) -> Region | None:
+    await plan(screen)
+    dialog = screen.app.screen
+    assert isinstance(dialog, PlanDialog)
+    dialog.plan_outdated(("10.1.0.1 vhosts: 100 → 0",))
+    await screen.until("changed since you opened", "Plan again")
+    return sheet(screen)
+
+
+async def plan_with_a_name(screen: Screen) -> Region | None:
+    await screen.press("F", "enter")
+    await screen.until("To do it")
+    return sheet(screen)
+
+
+async def backend_choice(screen: Screen) -> Region | None:
+    await screen.press("l", "b", "enter")
+    await screen.until("hash")
+    await screen.press("M")
+    await screen.until("Move b to", "10.1.0.10")
+    return sheet(screen)
+
+
 async def notices(screen: Screen) -> Region | None:
     for severity in ("information", "warning", "error"):
         screen.app.notify("something", title="Title", severity=severity, markup=False)
@@ -174,7 +214,10 @@ async def unreachable(screen: Screen) -> Region | None:
     return None
 
 
-SIGHTS = [on_the_rows, stale, filtering, helped, details, palette, question, not_ready, host_key, notices, unreachable]
+SIGHTS = [
+    *(on_the_rows, stale, filtering, helped, details, palette, question, not_ready, host_key, notices, unreachable),
+    *(form, plan, outdated_plan, plan_with_a_name, backend_choice),
+]
 
 
 @pytest.fixture
