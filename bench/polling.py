@@ -83,9 +83,7 @@ def idling(site: Site) -> list[Line]:
 STATUS: Final = ("director", "status")
 
 
-def _cpu_while(
-    site: Site, clients: Callable[[], Iterable[int]], idle: Callable[[], object]
-) -> tuple[float, float]:
+def _cpu_while(site: Site, clients: Callable[[], Iterable[int]], idle: Callable[[], object]) -> tuple[float, float]:
     """Seconds of CPU that were used meanwhile on the client's side, and on that of all directors and their sshds."""
     client_s, directors_s = _cpu_s(clients()), _cpu_s(_director_pids(site))
     idle()

@@ -178,9 +178,7 @@ def _memory(count: int, report: str) -> None:
             app.exit()
 
     crowd = Crowd(printed=list(itertools.islice(status_tables(count), TABLES)), polled=polled)
-    times = Times(
-        lambda: crowd.readings * INTERVAL_S, lambda: start + timedelta(seconds=crowd.readings * INTERVAL_S)
-    )
+    times = Times(lambda: crowd.readings * INTERVAL_S, lambda: start + timedelta(seconds=crowd.readings * INTERVAL_S))
     app = dashboard_on(crowd, interval_s=0.0, times=times)
     app.run()
     Path(report).write_text(json.dumps(sizes_mb))
