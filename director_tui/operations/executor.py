@@ -58,7 +58,7 @@ class Executor:
         journal: Journal | None = None,
     ) -> None:
         self.progress: Progress | None = None
-        self.journal: Final = journal if journal is not None else Journal(cluster.name)
+        self.journal: Final = journal or Journal(cluster.name, redact_users=cluster.redact_users)
         self._cluster = cluster
         self._ring = ring
         self._fresh = fresh
@@ -119,6 +119,7 @@ class Executor:
                 try:
                     await self._carry_out(operation)
                 finally:
+                    # Not for a command that did not end in its time: that is longer than a director itself waits.
                     if operation.may_be_running_here:
                         _left_to_the_kernel.append(held.pop_all())
         except DirectorTuiError as error:

@@ -253,8 +253,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, read_only: bool = False, shell: bool = True, configured: Sequence[str] = ()) -> AsyncIterator[Bench]:
-    """Three directors of which ``configured`` have a destination, four backends of one tag with 100 users each."""
+async def bench(*, shell: bool = True, configured: Sequence[str] = (), **settings: Any) -> AsyncIterator[Bench]:
+    """Three directors of which ``configured`` have a destination, four backends of one tag with 100 users each.
+
+    ``settings`` are the cluster's own.
+    """
     directors = ChangingDirectors(
         members={"d1": "10.0.0.1", "d2": "10.0.0.2", "d3": "10.0.0.3"},
         backends=dict.fromkeys(IPS, ("", 100, "up", 100)),
@@ -262,7 +265,7 @@ async def bench(*, read_only: bool = False, shell: bool = True, configured: Sequ
     ssh = ChangingSsh(directors)
     ssh.shell = shell
     ring = ssh.ring(*(configured or ("d1", "d2", "d3")))
-    cluster = replace(ring.cluster, read_only=read_only)
+    cluster = replace(ring.cluster, **settings)
     made = Bench(directors, ssh, ring, cluster)
     polling = asyncio.create_task(made.monitor.run())
     try:

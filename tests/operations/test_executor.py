@@ -93,6 +93,17 @@ async def test_the_intent_is_on_disk_before_the_command_is_sent() -> None:
         assert there[1].argv[0][3:] == ("doveadm", "director", "update", A, "0")
 
 
+async def test_user_names_stay_out_of_the_journal_where_they_are_not_wanted() -> None:
+    async with bench(redact_users=True) as made:
+        made.directors.sessions = {"d1": [("jane", A)]}
+        ended = await made.run(KICK, "jane asked for it")
+        assert ended.outcome is Outcome.APPLIED
+        text = made.journal.path.read_text()
+        assert len(text.splitlines()) == 3
+        assert "jane" not in text
+        assert made.sent == ["kick -- jane"]
+
+
 async def test_two_operations_have_ids_of_their_own_in_the_order_of_time() -> None:
     async with bench() as made:
         first = await made.run(update(0, A))
