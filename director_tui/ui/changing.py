@@ -193,9 +193,10 @@ class Changing:
 
         ``unseen`` says of a flush whose end nobody saw, when somebody insists all the same.
         """
-        if (present := self._watch.present) is None:
+        present, ring = self._watch.present, self._watch.ring
+        if present is None or ring is None:
             return "nothing has been read yet"
-        standing = Standing(present.reading, self._watch.cluster, self._session_counts())
+        standing = Standing(present.reading, ring.cluster, self._session_counts())
         try:
             plan = make_plan(request, standing)
         except DirectorTuiError as error:

@@ -19,7 +19,7 @@ class Command:
     first. ``label`` stands in the footer, which leaves out commands of low ``rank`` where it is narrow, and those of
     rank 0 always. ``changes`` tells commands that change the ring: a read-only session has none of them. A command with
     ``priority`` is done before the next key is looked at: what is typed right behind it must find the focus where the
-    command puts it.
+    command puts it, and a changing key the cursor and the marks where the keys before it have put them.
     """
 
     action: str
@@ -72,12 +72,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
     _change("flush all", "F", "flush all", "Rebalance: every user to where its hash leads now", RING_CHANGED, 25),
     _change("move", "M", "move", "Move the user that is shown to a backend", USER_CHANGED, 85),
     _change("kick", "K", "kick", "End all sessions of the user that is shown", USER_CHANGED, 84),
-    Command("cursor_down", ("j", "down"), "down", "Next line", "Moving"),
-    Command("cursor_up", ("k", "up"), "up", "Previous line", "Moving"),
-    Command("cursor_top", ("home",), "top", "First line", "Moving"),
-    Command("cursor_bottom", ("end",), "bottom", "Last line", "Moving"),
-    Command("page_down", ("pagedown",), "page down", "A page on", "Moving"),
-    Command("page_up", ("pageup",), "page up", "A page back", "Moving"),
+    Command("cursor_down", ("j", "down"), "down", "Next line", "Moving", priority=True),
+    Command("cursor_up", ("k", "up"), "up", "Previous line", "Moving", priority=True),
+    Command("cursor_top", ("home",), "top", "First line", "Moving", priority=True),
+    Command("cursor_bottom", ("end",), "bottom", "Last line", "Moving", priority=True),
+    Command("page_down", ("pagedown",), "page down", "A page on", "Moving", priority=True),
+    Command("page_up", ("pageup",), "page up", "A page back", "Moving", priority=True),
     Command("scroll_page(1)", ("j", "down"), "down", "Scroll down, where there is no table", "Scrolling"),
     Command("scroll_page(-1)", ("k", "up"), "up", "Scroll up", "Scrolling"),
     Command("details", ("enter",), "details", "Everything about the backend under the cursor", rank=65),
@@ -86,12 +86,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
         rank=70,
         priority=True,
     ),
-    Command("sort_next", ("s",), "sort", "Sort by the next column", rank=60),
-    Command("sort_reverse", ("S",), "reverse", "Turn the order round", rank=20),
-    Command("mark", ("space",), "mark", "Mark or unmark the backend under the cursor", rank=50),
-    Command("mark_all", ("asterisk",), "mark all", "Mark every backend shown", rank=10),
+    Command("sort_next", ("s",), "sort", "Sort by the next column", rank=60, priority=True),
+    Command("sort_reverse", ("S",), "reverse", "Turn the order round", rank=20, priority=True),
+    Command("mark", ("space",), "mark", "Mark or unmark the backend under the cursor", rank=50, priority=True),
+    Command("mark_all", ("asterisk",), "mark all", "Mark every backend shown", rank=10, priority=True),
     Command("copy", ("y",), "copy", "Copy the IP under the cursor, or those that are marked"),
-    Command("clear", ("escape",), "clear", "Drop the filter; without one, drop the marks"),
+    Command("clear", ("escape",), "clear", "Drop the filter; without one, drop the marks", priority=True),
     Command("copy", ("y",), "copy IP", "Copy the IP to the clipboard", "Details", rank=50),
     Command("switch", ("enter",), "show", "Show the cluster under the cursor instead", "Clusters", rank=75),
     Command("use", ("enter",), "use", "Read from the director under the cursor from now on", "Ring", rank=75),

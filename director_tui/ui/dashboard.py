@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -15,7 +15,7 @@ from director_tui.operations.plan import Request, Target, Verb
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
-from director_tui.ui.commands import BACKENDS_CHANGED, RING_CHANGED, bindings
+from director_tui.ui.commands import BACKENDS_CHANGED, RING_CHANGED, bindings, commands_of
 from director_tui.ui.event_feed import EventFeed
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import totals_line, warning_lines
@@ -61,10 +61,15 @@ def _of_last_attempt(lines: list[Part]) -> list[Part]:
     return [(text if number else f"last attempt: {text}", "$dt-muted") for number, (text, _) in enumerate(lines)]
 
 
+_OWN: Final = (BACKENDS_CHANGED, RING_CHANGED, "Backends")
+_LETTERS: Final = frozenset(one.action.partition("(")[0] for one in commands_of(*_OWN) if one.priority)
+"""The actions that would take characters away from a text that is typed."""
+
+
 class Dashboard(LiveScreen):
     """One ring, live."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = (BACKENDS_CHANGED, RING_CHANGED, "Backends", "Views", "Program", "Quit")
+    GROUPS: ClassVar[tuple[str, ...]] = (*_OWN, "Views", "Program", "Quit")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
 
     class DetailsWanted(Message):
@@ -166,7 +171,7 @@ class Dashboard(LiveScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a text is typed, its characters are no commands."""
-        return not (action in {"filter", "change"} and isinstance(self.focused, Input))
+        return not (action in _LETTERS and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         line = self._filter_line

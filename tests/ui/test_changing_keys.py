@@ -208,6 +208,15 @@ async def test_what_is_typed_in_one_burst_changes_nothing(keys: list[str]) -> No
         assert "sessions now" not in screen, "the second Enter has opened what lies below"
 
 
+async def test_a_changing_key_never_overtakes_the_keys_in_front_of_it() -> None:
+    ring = FakeRing()
+    async with changing(ring) as (screen, _):
+        for key in ("j", "space", "down", "space", "k", "s", "S", "d"):
+            screen.app.post_message(Key(key, key if len(key) == 1 else None))
+        await screen.until("doveadm director down 10.1.0.2", "doveadm director down 10.1.0.3")
+        assert set(plan_on(screen).request.ips) == {"10.1.0.2", "10.1.0.3"}
+
+
 # Old data
 
 
