@@ -45,7 +45,9 @@ class Change:
 
     ``of`` is the IP of a backend, the address of a director, or an SSH destination, as ``subject`` says. ``before`` and
     ``after`` are values as doveadm prints them; empty for what was not there before, or is not any more.
-    ``undone_after`` is set by a :class:`ChangeLog` on a state that went back to what it was soon after it was changed.
+    ``by`` is what this program did when it is the cause, empty for what happened outside. ``undone_after`` is set by a
+    :class:`ChangeLog` on a state that went back by itself to what it was soon after it was changed, ``undid_ours``
+    where it was this program that had changed it.
     """
 
     at: datetime
@@ -54,6 +56,8 @@ class Change:
     before: str
     after: str
     undone_after: timedelta | None = None
+    by: str = ""
+    undid_ours: bool = False
 
 
 class ChangeLog:
@@ -63,24 +67,29 @@ class ChangeLog:
         self._newest_first: deque[Change] = deque(maxlen=EVENTS_KEPT)
         self.newest_first: tuple[Change, ...] = ()
 
-    def add(self, changes: Iterable[Change]) -> None:
-        """Take in what is new. A state that has flipped back is marked: whoever changed it may be fighting a monitor,
-        which sets backends up and down by itself (dovemon, poolmon)."""
+    def add(self, changes: Iterable[Change]) -> tuple[Change, ...]:
+        """Take in what is new, and return it. A state that has flipped back is marked: whoever changed it may be
+        fighting a monitor, which sets backends up and down by itself (dovemon, poolmon)."""
+        added = []
         for change in changes:
-            self._newest_first.appendleft(replace(change, undone_after=self._undone_after(change)))
+            added.append(self._marked(change))
+            self._newest_first.appendleft(added[-1])
         self.newest_first = tuple(self._newest_first)
+        return tuple(added)
 
-    def _undone_after(self, change: Change) -> timedelta | None:
-        if change.subject is not Subject.STATE:
-            return None
+    def _marked(self, change: Change) -> Change:
+        if change.subject is not Subject.STATE or change.by:
+            return change
         last = next(
             (one for one in self._newest_first if one.subject is Subject.STATE and one.of == change.of),
             None,
         )
         if last is None or last.before != change.after:
-            return None
+            return change
         passed = change.at - last.at
-        return passed if timedelta() <= passed <= FLIP_BACK_WITHIN else None
+        if not timedelta() <= passed <= FLIP_BACK_WITHIN:
+            return change
+        return replace(change, undone_after=passed, undid_ours=bool(last.by))
 
 
 def backend_changes(before: Iterable[Backend], after: Iterable[Backend], at: datetime) -> tuple[Change, ...]:

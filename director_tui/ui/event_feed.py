@@ -52,5 +52,5 @@ class EventFeed(Static):
         what = [(clean(piece.text), STYLES[piece.meaning]) for piece in pieces]
         # Below each other where there is room, so that the eye finds who did it.
         gap = " " * max(3, WHO_COLUMN - sum(cell_len(text) for text, _ in what))
-        who = "outside this program" if change.subject.is_of_ring else ""
-        return Content.assemble((f"{change.at:%H:%M:%S}", "$dt-muted"), "  ", *what, gap, (who, "$dt-muted"))
+        who = (clean(format.cause(change)), "$dt-accent" if change.by else "$dt-muted")
+        return Content.assemble((f"{change.at:%H:%M:%S}", "$dt-muted"), "  ", *what, gap, who)

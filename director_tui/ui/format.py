@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from director_tui.director.changes import Subject
 from director_tui.director.model import Condition
+from director_tui.operations.progress import LineStatus
 from director_tui.operations.words import listed as listed
 from director_tui.operations.words import plural as plural
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.changes import Change
     from director_tui.director.model import Backend
+    from director_tui.operations.plan import Outcome
 
 PLAIN: Final = ""
 MUTED: Final = "muted"
@@ -44,6 +46,9 @@ STYLES: Final = {
     "tick": "$dt-tick",
 }
 """The style of each meaning outside a table."""
+
+# A gap has no style of its own: some viewers of the pictures drop blanks at the edges of a styled text.
+DOT: Final[tuple[Part, ...]] = ((" ", ""), ("·", "$dt-muted"), (" ", ""))
 
 NAME_WIDTH: Final = 24
 TAG_WIDTH: Final = 20
@@ -114,6 +119,11 @@ def span(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{unit}"
     return f"{whole}s"
+
+
+def short_span(seconds: float) -> str:
+    """A length of time that may be less than a second: 0.3s, 9.8s, 42s, 8m."""
+    return f"{seconds:.1f}s" if seconds < 9.95 else span(seconds)
 
 
 def condition(backend: Backend, now: datetime, per_min: float | None) -> tuple[Piece, Piece]:
@@ -218,7 +228,41 @@ def undone(change: Change) -> str:
     after = span(change.undone_after.total_seconds()) if change.undone_after is not None else ""
     other = "down" if change.after == "up" else "up"
     advice = " Use vhost count 0 for maintenance" if change.after == "up" else ""
-    return f"set {change.after} again {after} after the {other}: a monitor (dovemon, poolmon)?{advice}"
+    whose = "your" if change.undid_ours else "the"
+    return f"set {change.after} again {after} after {whose} {other}: a monitor (dovemon, poolmon)?{advice}"
+
+
+def cause(change: Change) -> str:
+    """Who changed the ring: this program, or somebody else."""
+    if not change.subject.is_of_ring:
+        return ""
+    return f"you · {decapitalized(change.by)}" if change.by else "outside this program"
+
+
+def decapitalized(sentence: str) -> str:
+    """A title in the middle of a line."""
+    return sentence[:1].lower() + sentence[1:]
+
+
+def line_status(status: LineStatus) -> Piece:
+    """Where one command stands."""
+    return _LINE_STATUSES[status]
+
+
+def outcome(one: Outcome) -> Piece:
+    """What a re-reading of the ring has shown."""
+    return _LINE_STATUSES[LineStatus(one.value)]
+
+
+_LINE_STATUSES: Final = {
+    LineStatus.PENDING: Piece("· pending", MUTED),
+    LineStatus.SENT: Piece("→ sent", ACCENT),
+    LineStatus.DONE: Piece("→ done, not proven yet", ACCENT),
+    LineStatus.FAILED: Piece("✗ failed, not proven yet", ATTENTION),
+    LineStatus.APPLIED: Piece("✓ applied", FINE),
+    LineStatus.NOT_APPLIED: Piece("✗ not applied", DANGER),
+    LineStatus.UNKNOWN: Piece("? unknown", DANGER),
+}
 
 
 def _tag(tag: str) -> str:

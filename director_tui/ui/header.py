@@ -16,7 +16,7 @@ from director_tui.director.model import Condition
 from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
 from director_tui.text import clean
 from director_tui.ui import format
-from director_tui.ui.format import ATTENTION, DANGER, FINE, NAME_WIDTH, STYLES, TAG_WIDTH, Piece, shortened
+from director_tui.ui.format import ATTENTION, DANGER, DOT, FINE, NAME_WIDTH, STYLES, TAG_WIDTH, Piece, shortened
 from director_tui.ui.ring_words import split_words, undecided_words
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 GAP: Final[tuple[Part, ...]] = (("   ", ""),)
 SPACE: Final[tuple[Part, ...]] = ((" ", ""),)
-DOT: Final[tuple[Part, ...]] = ((" ", ""), ("·", "$dt-muted"), (" ", ""))
 SLACK_S: Final = 0.5
 """A reading is not late before this much is over its interval: it takes a round trip."""
 TAGS_NAMED: Final = 3

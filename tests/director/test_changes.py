@@ -93,6 +93,18 @@ def test_a_flip_back_is_found_past_other_changes() -> None:
     assert undone(state_change(0, "down"), between, state_change(28, "up")) == [None, None, 28.0]
 
 
+def test_only_what_went_back_by_itself_is_marked_and_whose_change_it_undid() -> None:
+    log = ChangeLog()
+    ours = replace(state_change(0, "down"), by="Set 10.0.0.1 down")
+    log.add([ours, state_change(28, "up"), replace(state_change(40, "down"), by="Set 10.0.0.1 down")])
+    down_again, up, down = log.newest_first
+    assert (up.undone_after, up.undid_ours) == (timedelta(seconds=28), True)
+    assert not down.undid_ours
+    assert down_again.undone_after is None, "what we do ourselves is no monitor"
+    log.add([replace(state_change(50, "up", "10.0.0.2")), state_change(55, "down", "10.0.0.2")])
+    assert not log.newest_first[0].undid_ours
+
+
 def test_the_log_gives_the_newest_first_and_forgets_the_oldest() -> None:
     log = ChangeLog()
     log.add([state_change(1, "down"), state_change(2, "up", "10.0.0.2")])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from director_tui.director.changes import Change, ChangeLog, Subject
-from director_tui.ui.format import undone
+from director_tui.ui.format import cause, undone
 from tests.ui.fakes import FakeRing, dashboard
 
 FIGHT = "set up again"
@@ -46,3 +46,13 @@ def test_the_words_of_a_flip_back() -> None:
     assert undone(log.newest_first[0]) == (
         "set up again 28s after the down: a monitor (dovemon, poolmon)? Use vhost count 0 for maintenance"
     )
+
+
+def test_a_flip_back_of_what_we_changed_says_so() -> None:
+    log = ChangeLog()
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    log.add([Change(at, Subject.STATE, "10.1.0.1", "up", "down", by="Set 10.1.0.1 down")])
+    log.add([Change(at + timedelta(seconds=28), Subject.STATE, "10.1.0.1", "down", "up")])
+    up, down = log.newest_first
+    assert undone(up).startswith("set up again 28s after your down: a monitor")
+    assert (cause(down), cause(up)) == ("you · set 10.1.0.1 down", "outside this program")
