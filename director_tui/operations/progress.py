@@ -95,3 +95,8 @@ class Progress:
     @property
     def running(self) -> bool:
         return self.phase is not Phase.ENDED
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has come so far that something is sent; false also of one that ended before."""
+        return self.phase is not Phase.CHECKING and (self.running or self.outcome is not None)

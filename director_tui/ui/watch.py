@@ -16,11 +16,13 @@ from director_tui.ui.live import Present
 
 if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
+    from director_tui.director.changes import Change
     from director_tui.errors import DirectorTuiError
     from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
     from director_tui.link.users import Sessions
     from director_tui.times import Times
+    from director_tui.ui.operating import Operating
 
 OpenRing = Callable[["ClusterConfig", "Ask | None"], Awaitable["Ring"]]
 """Makes the ring of a cluster; asks a person by the second argument, or nobody."""
@@ -33,16 +35,23 @@ class Watch:
     """What is known of one cluster, kept up to date while :meth:`run` runs. Whoever makes one has to :meth:`end` it.
 
     ``show`` is called with each reading. ``present`` is None until the first, ``ring`` until it is opened.
+    ``operating`` is what this program does to the cluster, if it does anything.
     """
 
     def __init__(
-        self, cluster: ClusterConfig, open_ring: OpenRing, show: Callable[[Present], None], times: Times
+        self,
+        cluster: ClusterConfig,
+        open_ring: OpenRing,
+        show: Callable[[Present], None],
+        times: Times,
+        operating: Operating | None = None,
     ) -> None:
         self.cluster: Final = cluster
         self.present: Present | None = None
         self._open_ring = open_ring
         self._show = show
         self._times = times
+        self._operating = operating
         self._change_log = ChangeLog()
         self.ring: Ring | None = None
         self._monitor: Monitor | None = None
@@ -89,14 +98,15 @@ class Watch:
         if self._monitor is not None:
             self._monitor.read_now()
 
-    async def fresh(self) -> None:
-        """Return when a reading is there that was begun after this call. Raises DirectorTuiError if there is none."""
+    async def fresh(self) -> Reading:
+        """A reading of every director that is begun after this call. Raises DirectorTuiError if there is none."""
         if self._monitor is None:
             raise LinkError("no director has been reached yet", "it is tried again by itself")
         self._monitor.read_now()
         reading = await self._monitor.fresh()
         if reading.link.failure is not None:
             raise reading.link.failure
+        return reading
 
     async def ask_sessions(self, take: Callable[[Sessions], None]) -> None:
         """Ask every director for its sessions, and hand over what is known after each answer; nothing without a ring.
@@ -139,6 +149,12 @@ class Watch:
         if self._monitor is None or self._stopped:
             return
         if reading.changes:
-            self._change_log.add(reading.changes)
+            self._take_changes(reading.changes, reading.link.director)
         self.present = Present(reading, self._monitor.history, self._change_log.newest_first)
         self._show(self.present)
+
+    def _take_changes(self, changes: tuple[Change, ...], director: str) -> None:
+        if self._operating is None:
+            self._change_log.add(changes)
+        else:
+            self._operating.keep(self._change_log.add(self._operating.mark(changes)), director)
