@@ -13,8 +13,18 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.widgets import Input
 
-from director_tui.errors import DirectorTuiError, HostKeyUnknown, InternalFault, RingUnreadable, StateError
+from director_tui.errors import (
+    DirectorTuiError,
+    HostKeyUnknown,
+    InternalFault,
+    OperationRefused,
+    PlanOutdated,
+    RingUnreadable,
+    StateError,
+)
 from director_tui.link.host_keys import add_to_known_hosts
+from director_tui.operations.plan import Outcome
+from director_tui.operations.progress import Phase
 from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
@@ -24,26 +34,32 @@ from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.dialog_queue import DialogQueue
 from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
 from director_tui.ui.live import LiveScreen
+from director_tui.ui.operating import Operating, make_executor
 from director_tui.ui.palette import GoToBackend
 from director_tui.ui.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from textual.binding import BindingType
     from textual.command import Provider
     from textual.filter import LineFilter
     from textual.screen import Screen
+    from textual.timer import Timer
     from textual.widget import AwaitMount
+    from textual.worker import WorkType
 
     from director_tui.config import ClusterConfig
     from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
     from director_tui.link.users import Sessions
+    from director_tui.operations.journal import Entry
     from director_tui.operations.plan import Plan, Request
     from director_tui.operations.progress import Progress
     from director_tui.ui.changing import Changing
     from director_tui.ui.live import Present
+    from director_tui.ui.operating import Kept, MakeExecutor
+    from director_tui.ui.plan_dialog import PlanDialog
     from director_tui.ui.watch import OpenRing
 
 FAULTS_NAMED: Final = 4
@@ -51,6 +67,15 @@ FAULTS_NAMED: Final = 4
 
 OF_THE_SHOWN: Final = "of the cluster that is shown"
 """The group of the workers that end when another cluster is shown."""
+
+DRAWN_EVERY_S: Final = 0.1
+"""How often the steps of an operation are drawn: of a batch there are hundreds in a second."""
+
+LOOK_AGAIN_S: Final = 0.5
+"""How often a dialog that has done its work, and isn't in front, is tried to be closed."""
+
+NOTICE_S: Final = 12
+"""How long a notice stays that must be read."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -82,17 +107,21 @@ class DirectorApp(App[None], inherit_bindings=False):
         theme: str | None = None,
         usual_theme: str | None = None,
         times: Times = SYSTEM_TIMES,
+        make_executor: MakeExecutor = make_executor,
     ) -> None:
         super().__init__()
         self._open_ring = open_ring
+        self._make_executor = make_executor
         self._times = times
         self._clusters = {one.name: one for one in clusters or (cluster,)}
-        self._watch = Watch(cluster, open_ring, self._show, times)
+        self._operating, self._watch = self._watched(cluster)
+        self._progress_shown: Progress | None = None
+        self._progress_due: Timer | None = None
+        self._agreed: PlanDialog | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._dashboard = Dashboard(cluster, times, self.open_plan)
         self._changing: Changing | None = None
         self._looked_up: list[str] = []
-        self.operation: Progress | None = None
         self._dialogs = DialogQueue(self.push_screen)
         self._offered: set[tuple[str, int, str]] = set()
         self.no_color = not themes.wants_color(os.environ)
@@ -121,12 +150,34 @@ class DirectorApp(App[None], inherit_bindings=False):
         remembered = themes.remembered_theme(cluster.name)
         return self._themes.first_of(self._theme_of_run, remembered, self._usual_theme, few)
 
+    def _watched(self, cluster: ClusterConfig) -> tuple[Operating, Watch]:
+        operating = Operating(
+            *(cluster, self._times),
+            show=self._show_progress,
+            say=self._warn,
+            kept=self._journal_grew,
+            make=self._make_executor,
+        )
+        return operating, Watch(cluster, self._open_ring, self._show, self._times, operating)
+
     def _begin(self) -> None:
         self._start(self._watch, self.ask, OF_THE_SHOWN)
 
     def _start(self, watch: Watch, ask: Ask | None, group: str) -> None:
-        name = f"readings of {watch.cluster.name}"
-        self.run_worker(self._read_ring(watch, ask), name=name, group=group, exit_on_error=False)
+        self._in_background(partial(self._read_ring, watch, ask), f"readings of {watch.cluster.name}", group)
+
+    def _in_background(self, work: Callable[[], Awaitable[None]], name: str, group: str) -> None:
+        """``work`` is called when the worker runs: one that is cancelled before leaves nothing unawaited."""
+
+        async def bounded() -> None:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze it
+                fault = InternalFault(error)
+                self.exit(return_code=fault.exit_status, message=_last_words(fault, fault.remedy))
+
+        task: WorkType[None] = bounded
+        self.run_worker(task, name=name, group=group, exit_on_error=False)
 
     async def _read_ring(self, watch: Watch, ask: Ask | None) -> None:
         try:
@@ -136,9 +187,6 @@ class DirectorApp(App[None], inherit_bindings=False):
                 self.exit(return_code=error.exit_status, message=_last_words(error, error.remedy))
             else:
                 watch.fail(error)
-        except Exception as error:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze it
-            fault = InternalFault(error)
-            self.exit(return_code=fault.exit_status, message=_last_words(fault, fault.remedy))
 
     def _show(self, present: Present) -> None:
         for screen in self.screen_stack:
@@ -156,17 +204,22 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def switch_cluster(self, name: str) -> None:
         """Show the dashboard of this cluster; the one that was shown until now is not read any more."""
+        shown = self._watch.cluster.name
+        if name != shown and self._operating.running:
+            self._warn(f"an operation is running on {shown}: another cluster can be shown when it has ended")
+            return
         self._back_to_dashboard()
-        if name == self._watch.cluster.name:
+        if name == shown:
             return
         self._watch.stop()
         self.workers.cancel_group(self, OF_THE_SHOWN)
-        ending = asyncio.create_task(self._watch.end(), name=f"end of {self._watch.cluster.name}")
+        ending = asyncio.create_task(_end(self._operating, self._watch), name=f"end of {shown}")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
         self._offered.clear()
         cluster = self._clusters[name]
-        self._watch = Watch(cluster, self._open_ring, self._show, self._times)
+        self._operating, self._watch = self._watched(cluster)
+        self._progress_shown = None
         self._dashboard, self._changing = Dashboard(cluster, self._times, self.open_plan), None
         self.theme = self._theme_for(cluster)
         self.switch_screen(self._dashboard)
@@ -206,6 +259,165 @@ class DirectorApp(App[None], inherit_bindings=False):
         """By the app, not by the screen that wants to know: what has begun goes on when that is closed."""
         self.run_worker(self._watch.ask_sessions(publish), name="sessions", group=OF_THE_SHOWN)
 
+    # Operations
+
+    @property
+    def operation(self) -> Progress | None:
+        """The one that runs, or else the last one."""
+        return self._operating.progress
+
+    def run_plan(self, plan: Plan, reason: str, override: bool = False) -> None:
+        """Carry out a plan that somebody has agreed to, and show how far it is. It goes on when that is closed.
+
+        The dialog in front stays until it has begun, or says why it hasn't.
+        """
+        from director_tui.ui.plan_dialog import PlanDialog
+
+        dialog = self._agreed = self.screen if isinstance(self.screen, PlanDialog) else None
+        self._in_background(partial(self._run_plan, plan, reason, override, dialog), "operation", "operations")
+        if dialog is None:
+            self.action_operations()
+
+    async def _run_plan(self, plan: Plan, reason: str, override: bool, dialog: PlanDialog | None) -> None:
+        watch = self._watch
+        try:
+            await self._operating.run(watch.ring, watch.fresh, plan, reason, override)
+        except OperationRefused as error:
+            why = f"{error}: {error.remedy}" if error.remedy else str(error)
+            if dialog is None or not dialog.is_attached:
+                self._warn(why)
+            elif isinstance(error, PlanOutdated):
+                dialog.plan_outdated(error.changes)
+            else:
+                dialog.refused(why)
+
+    def _show_begun(self) -> None:
+        """Show the operation in the place of the dialog in which it was agreed to."""
+        dialog = self._agreed
+        if dialog is None or not dialog.is_attached:
+            self._agreed = None
+        elif dialog.is_active:
+            self._agreed = None
+            dialog.close_with(None)
+            self.action_operations()
+        else:
+            # Something that asks unasked has come in front of it.
+            self.set_timer(LOOK_AGAIN_S, self._show_begun)
+
+    def _show_progress(self, progress: Progress) -> None:
+        """Show a step of the operation: at once when it enters another phase, with others otherwise."""
+        shown = self._progress_shown
+        if shown is None or (shown.id, shown.phase, shown.outcome) != (progress.id, progress.phase, progress.outcome):
+            self._draw_progress()
+        elif self._progress_due is None:
+            self._progress_due = self.set_timer(DRAWN_EVERY_S, self._draw_progress)
+
+    def _draw_progress(self) -> None:
+        if self._progress_due is not None:
+            self._progress_due.stop()
+            self._progress_due = None
+        before, progress = self._progress_shown, self._operating.progress
+        self._progress_shown = progress
+        for screen in self.screen_stack:
+            if isinstance(screen, LiveScreen | Dialog):
+                screen.show_operation(progress)
+        if progress is not None and progress.begun:
+            self._show_begun()
+        if progress is not None and before is not None and progress.id == before.id:
+            self._tell_elsewhere(before, progress)
+
+    def _tell_elsewhere(self, before: Progress, progress: Progress) -> None:
+        """What must be known of an operation by somebody who looks at another screen."""
+        if isinstance(self.screen, LiveScreen) and self.screen.shows_operation:
+            return
+        from director_tui.ui.operation_words import ending
+
+        if progress.phase is Phase.ASKING and before.phase is not Phase.ASKING:
+            self._warn(f"{progress.question}\no shows it")
+        elif progress.outcome is not None and (before.running or before.outcome is not progress.outcome):
+            fine = progress.outcome is Outcome.APPLIED
+            self.notify(
+                clean_lines(ending(progress)),
+                severity="information" if fine else "warning",
+                markup=False,
+                timeout=NOTICE_S,
+            )
+
+    def _warn(self, text: str) -> None:
+        self.notify(clean_lines(text), severity="warning", markup=False, timeout=NOTICE_S)
+
+    def _journal_grew(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, LiveScreen):
+                screen.journal_grew()
+
+    def _ask_journal(self, take: Callable[[Kept], None]) -> None:
+        self._in_background(partial(self._operating.read, take), "journal", OF_THE_SHOWN)
+
+    def action_operations(self) -> None:
+        from director_tui.ui.operations_screen import OperationsScreen
+
+        if isinstance(self.screen, Dialog):
+            return  # it opened meanwhile, and taking it away would be an answer
+        if not isinstance(self.screen, OperationsScreen):
+            watch = self._watch
+            self._open_view(
+                OperationsScreen(
+                    *(watch.cluster, self._times, watch.present),
+                    decide=self._operating.decide,
+                    ask_journal=self._ask_journal,
+                    plan=self.open_plan,
+                    open_entry=self._open_entry,
+                    set_back=self._set_back,
+                    export=self._export,
+                )
+            )
+
+    def _open_entry(self, entry: Entry) -> None:
+        """In front of the journal that it is in, and q leads back there."""
+        from director_tui.ui.entry_screen import EntryScreen
+
+        watch = self._watch
+        view = EntryScreen(
+            *(watch.cluster, self._times, watch.present, entry),
+            ask_journal=self._ask_journal,
+            set_back=self._set_back,
+            export=self._export,
+        )
+        view.show_operation(self._operating.progress)
+        self.push_screen(view)
+
+    async def _set_back(self, entry: Entry) -> None:
+        """Show the plan that makes it undone, or say why there is none."""
+        from director_tui.operations.following import set_back
+
+        present = self._watch.present
+        if present is None:
+            self._warn("the ring has not been read yet")
+        elif isinstance(wanted := set_back(entry.records, present.reading), str):
+            self._warn(wanted)
+        else:
+            await self.open_plan(wanted)
+
+    def _export(self, shown: Sequence[Entry]) -> None:
+        self._in_background(partial(self._write_report, shown), "report", "reports")
+
+    async def _write_report(self, shown: Sequence[Entry]) -> None:
+        try:
+            path = await self._operating.export(shown)
+        except StateError as error:
+            self._warn(f"there is no report: {error}\n{error.remedy}")
+        else:
+            what = "1 entry" if len(shown) == 1 else f"{len(shown):,} entries"
+            self.notify(f"{what} of the journal written to\n{clean(str(path))}", markup=False, timeout=NOTICE_S)
+
+    def action_suspend_process(self) -> None:
+        """Put the program in the background, where it would see nothing of what it has begun."""
+        if self._operating.running:
+            self._warn("not while an operation runs: nobody would see how it ends")
+        else:
+            super().action_suspend_process()
+
     def action_palette(self) -> None:
         self.action_command_palette()
 
@@ -216,16 +428,29 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     async def action_step_back(self) -> None:
         """Back to where this screen was opened; from the dashboard there is only the end."""
-        if self.screen is self._dashboard:
+        progress = self._operating.progress
+        if self.screen is self._dashboard and progress is not None and progress.running:
+            self._ask_to_quit(progress)
+        elif self.screen is self._dashboard:
             self.exit()
         elif isinstance(self.screen, Dialog):
             await self.screen.run_action("decline")
         else:
             self.screen.dismiss(None)
 
+    def _ask_to_quit(self, progress: Progress) -> None:
+        from director_tui.ui.quit_dialog import QuitDialog
+
+        self.push_screen(QuitDialog(progress), self._quit_if)
+
+    def _quit_if(self, wanted: bool | None) -> None:
+        if wanted:
+            self.exit()
+
     def _open_view(self, view: LiveScreen) -> AwaitMount:
         """Show a view in front of the dashboard, in the place of any other: q always leads back to the dashboard."""
         self._back_to_dashboard()
+        view.show_operation(self._operating.progress)
         return self.push_screen(view)
 
     def _back_to_dashboard(self) -> None:
@@ -247,7 +472,12 @@ class DirectorApp(App[None], inherit_bindings=False):
 
         watch = self._watch
         self._open_view(
-            DetailsScreen(*(watch.cluster, self._times, watch.present, event.ip), self._ask_sessions, self.open_plan)
+            DetailsScreen(
+                *(watch.cluster, self._times, watch.present, event.ip),
+                ask_sessions=self._ask_sessions,
+                ask_journal=self._ask_journal,
+                change=self.open_plan,
+            )
         )
 
     def action_ring(self) -> None:
@@ -309,10 +539,6 @@ class DirectorApp(App[None], inherit_bindings=False):
             )
         await self._changing.begin(request)
 
-    def run_plan(self, plan: Plan, reason: str, override: bool = False) -> None:
-        """SEAM: taken from ops."""
-        self.notify(f"would run {plan.title}", markup=False)
-
     def action_help(self) -> None:
         from director_tui.ui.help_screen import HelpScreen
 
@@ -359,7 +585,15 @@ class DirectorApp(App[None], inherit_bindings=False):
     async def on_unmount(self) -> None:
         for number in ENDING_SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
-        await asyncio.gather(self._watch.end(), *self._ending)
+        await asyncio.gather(_end(self._operating, self._watch), *self._ending)
+
+
+async def _end(operating: Operating, watch: Watch) -> None:
+    """The operation first: what is left of it is written down while its connections still stand."""
+    try:
+        await operating.close()
+    finally:
+        await watch.end()
 
 
 def _last_words(first: object, more: str) -> Text:

@@ -95,6 +95,27 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("copy", ("y",), "copy IP", "Copy the IP to the clipboard", "Details", rank=50),
     Command("switch", ("enter",), "show", "Show the cluster under the cursor instead", "Clusters", rank=75),
     Command("use", ("enter",), "use", "Read from the director under the cursor from now on", "Ring", rank=75),
+    Command("whole", ("enter",), "show", "All of the operation or change under the cursor", "Operations", rank=75),
+    Command(
+        *("filter", ("slash",), "filter", "Show only what has a text in it: an IP, a name, a word", "Operations"),
+        rank=55,
+        priority=True,
+    ),
+    Command("clear", ("escape",), "clear", "Drop the filter; without one, go back", "Operations"),
+    Command(
+        *("follow", ("n",), "next", "Plan the step that follows the operation on top: the flush", "Operations"),
+        rank=72,
+        changes=True,
+    ),
+    Command(
+        *("set_back", ("b",), "set back", "Plan what sets the operation under the cursor back", "Operations"),
+        rank=71,
+        changes=True,
+    ),
+    Command("export", ("e",), "export", "Write what is shown into a Markdown report", "Operations", rank=70),
+    Command("set_back", ("b",), "set back", "Plan what sets this back", "Operation", rank=71, changes=True),
+    Command("export", ("e",), "export", "Write it into a Markdown report", "Operation", rank=70),
+    Command("copy", ("y",), "copy", "Copy its commands to the clipboard", "Operation", rank=50),
     Command("sessions", ("enter",), "sessions", "The sessions of the user, asked of every director", "User", rank=75),
     Command(
         "clear", ("escape",), "clear", "Put the sessions away; before, leave the line where the name is typed", "User"
@@ -105,6 +126,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         priority=True,
     ),
     Command("app.ring", ("g",), "ring", "What each director says, and where they disagree", "Views", rank=62),
+    Command("app.operations", ("o",), "operations", "The operation that runs, and the journal", "Views", rank=61),
     Command("app.clusters", ("c",), "clusters", "Every configured cluster, and how it is doing", "Views", rank=45),
     Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),

@@ -48,9 +48,6 @@ class FilterLine(TypedLine):
         Binding("up", "screen.cursor('up')", show=False),
     ]
 
-    def __init__(self) -> None:
-        super().__init__("a part of IP, name, tag or condition")
-
     def action_drop(self) -> None:
         self.value = ""
         self.post_message(self.Submitted(self, ""))
@@ -87,7 +84,7 @@ class Dashboard(LiveScreen):
         self._totals = Lines()
         self._message = Remark()
         self._grid = Grid[BackendRow](COLUMNS, key=lambda row: row.backend.ip, matches=matches)
-        self._filter_line = FilterLine()
+        self._filter_line = FilterLine("a part of IP, name, tag or condition")
         self._feed_rule = Rule(id="feed-rule")
         self._feed = EventFeed(cluster.names)
 

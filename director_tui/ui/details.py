@@ -22,8 +22,10 @@ from director_tui.ui import format
 from director_tui.ui.backends_table import backend_rows
 from director_tui.ui.chart import chart
 from director_tui.ui.commands import BACKENDS_CHANGED, bindings
-from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES, Piece, shortened
+from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, Piece, shortened
+from director_tui.ui.journal_rows import entry_line
 from director_tui.ui.live import LiveScreen
+from director_tui.ui.titled import TITLE_WIDTH, Line, content, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,18 +38,17 @@ if TYPE_CHECKING:
     from director_tui.director.model import RingSettings, Snapshot, State
     from director_tui.link.history import History
     from director_tui.link.users import Sessions
+    from director_tui.operations.progress import Progress
     from director_tui.times import Times
     from director_tui.ui.backends_table import BackendRow
-    from director_tui.ui.format import Part
     from director_tui.ui.live import AskSessions, BeginChange, Present
+    from director_tui.ui.operating import AskJournal, Kept
 
-TITLE_WIDTH: Final = 15
 CHART_LINES: Final = (8, 5, 3)
 """Lines of the chart on screens that are not short, short, and low."""
 CHANGES_SHOWN: Final = 8
+ENTRIES_SHOWN: Final = 5
 HEIRS_SHOWN: Final = 12
-
-Line = list[Piece]
 
 
 class DetailsScreen(LiveScreen):
@@ -63,6 +64,7 @@ class DetailsScreen(LiveScreen):
         present: Present | None,
         ip: str,
         ask_sessions: AskSessions,
+        ask_journal: AskJournal,
         change: BeginChange,
     ) -> None:
         """``ask_sessions`` begins to ask every director for its sessions: at the opening, and when a person reads."""
@@ -70,6 +72,8 @@ class DetailsScreen(LiveScreen):
         self._ip = ip
         self._change = change
         self._ask_sessions = ask_sessions
+        self._ask_journal = ask_journal
+        self._kept: Kept | None = None
         self._sessions: Sessions | None = None
         self._text = Static()
         self._page = VerticalScroll(self._text)
@@ -80,9 +84,25 @@ class DetailsScreen(LiveScreen):
     def on_mount(self) -> None:
         self._page.focus()
         self._ask_sessions(self._take_sessions)
+        self._ask_journal(self._take_journal)
 
     def read_again(self) -> None:
         self._ask_sessions(self._take_sessions)
+        self.journal_grew()
+
+    def journal_grew(self) -> None:
+        self._ask_journal(self._take_journal)
+
+    def show_operation(self, progress: Progress | None) -> None:
+        before = self._operation
+        super().show_operation(progress)
+        if self.is_mounted and before is not None and progress is not None and before.phase is not progress.phase:
+            self._ask_journal(self._take_journal)
+
+    def _take_journal(self, kept: Kept) -> None:
+        self._kept = kept
+        if self.is_mounted and self.present is not None:
+            self.show_present(self.present)
 
     def _take_sessions(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -92,7 +112,7 @@ class DetailsScreen(LiveScreen):
     def show_present(self, present: Present) -> None:
         lines = self._lines(present)
         width = max(10, self.size.width - 3)
-        self._text.update(Content("\n").join(part for line in lines for part in _content(line, width)))
+        self._text.update(Content("\n").join(part for line in lines for part in content(line, width)))
 
     def show_stale(self, stale: bool) -> None:
         self._page.set_class(stale, "-stale")
@@ -102,7 +122,7 @@ class DetailsScreen(LiveScreen):
         row = self._row(snapshot, present.history, settings) if snapshot is not None else None
         if snapshot is None or row is None:
             gone = [Piece(self._ip, ACCENT), Piece("   is not there any more", DANGER)]
-            return [gone, [], *_changes(self._ip, present.events)]
+            return [gone, [], *_changes(self._ip, present.events), [], *self._journal()]
         consistent = settings.consistent_hashing if settings is not None else True
         return [
             _title(row),
@@ -118,6 +138,8 @@ class DetailsScreen(LiveScreen):
             *_configuration(row.backend, settings),
             [],
             *_changes(self._ip, present.events),
+            [],
+            *self._journal(),
         ]
 
     def _row(self, snapshot: Snapshot, history: History, settings: RingSettings | None) -> BackendRow | None:
@@ -129,12 +151,12 @@ class DetailsScreen(LiveScreen):
         height = CHART_LINES[self.has_class("-short") + self.has_class("-low")]
         width = max(10, self.size.width - 4 - TITLE_WIDTH)
         drawn = chart(row.history.users(row.backend.ip), row.expected, width, height, int(SPAN_S // SLOT_S))
-        return _titled("last 10 min", [*drawn, [Piece("╌ what its share would give it", MUTED)]])
+        return titled("last 10 min", [*drawn, [Piece("╌ what its share would give it", MUTED)]])
 
     def _sessions_now(self, present: Present) -> list[Line]:
         known = self._sessions
         if known is None:
-            return _titled("sessions now", [[Piece("asking every director", MUTED)]])
+            return titled("sessions now", [[Piece("asking every director", MUTED)]])
         here = [session for session in known.all if session.ip == self._ip]
         protocols = Counter(session.protocol for session in here)
         age = format.span(self.times.mono_s() - known.taken_mono_s)
@@ -148,7 +170,18 @@ class DetailsScreen(LiveScreen):
         if missing := not_asked(present.reading, known):
             unknown = f"not counted: {format.plural(missing, 'director')} without an SSH destination"
             lines.append([Piece(unknown, ATTENTION)])
-        return _titled("sessions now", lines)
+        return titled("sessions now", lines)
+
+    def _journal(self) -> list[Line]:
+        """The last operations of this program on it."""
+        if self._kept is None:
+            return titled("journal", [[Piece("reading it", MUTED)]])
+        if self._kept.failure is not None:
+            return titled("journal", [[Piece(f"it can't be read: {self._kept.failure}", ATTENTION)]])
+        running = self._operation.id if self._operation is not None and self._operation.running else None
+        about = [one for one in self._kept.entries if one.operation is not None and one.concerns(self._ip)]
+        lines = [entry_line(one, running) for one in about[:ENTRIES_SHOWN]]
+        return titled("journal", lines or [[Piece("nothing has been done to it", MUTED)]])
 
     async def action_change(self, verb: str) -> None:
         """Begin a change of this backend."""
@@ -182,10 +215,10 @@ def _numbers(row: BackendRow) -> list[Line]:
     if rate.text:
         users += [Piece("   "), Piece(f"{rate.text}/min", rate.meaning or PLAIN)]
     return [
-        *_titled("users", [users]),
-        *_titled("share", [_against_share(row)]),
-        *_titled("vhost count", [[Piece(format.count(backend.vhosts), PLAIN if backend.vhosts else ATTENTION)]]),
-        *_titled("state", [[Piece(backend.state.value), Piece(f"   changed {changed}", MUTED)]]),
+        *titled("users", [users]),
+        *titled("share", [_against_share(row)]),
+        *titled("vhost count", [[Piece(format.count(backend.vhosts), PLAIN if backend.vhosts else ATTENTION)]]),
+        *titled("state", [[Piece(backend.state.value), Piece(f"   changed {changed}", MUTED)]]),
     ]
 
 
@@ -213,18 +246,18 @@ def _leaving(
     parts = _heirs(placement, backend.ip, consistent)
     lines: list[Line] = []
     if backend.usable:
-        lines += _titled(
+        lines += titled(
             "on flush", [[Piece("only users whose hash leads elsewhere by now; not known without counting")]]
         )
-        lines += _titled("if taken out", [[Piece("vhost count 0, then flush: about", MUTED)]])
+        lines += titled("if taken out", [[Piece("vhost count 0, then flush: about", MUTED)]])
     elif not backend.users:
-        return _titled("on flush", [[Piece("nobody is left to move")]])
+        return titled("on flush", [[Piece("nobody is left to move")]])
     else:
-        lines += _titled("on flush", [[Piece("all of its users move: about", MUTED)]])
+        lines += titled("on flush", [[Piece("all of its users move: about", MUTED)]])
     if None in parts:
         tag = f"tag {shortened(backend.tag, format.TAG_WIDTH)}" if backend.tag else "the untagged users"
         nobody = f"no other usable backend for {tag}: its users lose their sessions, and new logins fail"
-        return [*lines, *_titled("", [[Piece(nobody, DANGER)]])]
+        return [*lines, *titled("", [[Piece(nobody, DANGER)]])]
     by_ip = {one.ip: one for one in snapshot.backends}
     after = [(by_ip[ip], round(part * backend.users)) for ip, part in parts.items() if ip is not None]
     shown = after[:HEIRS_SHOWN]
@@ -233,7 +266,7 @@ def _leaving(
     number = max(len(format.count(one.users + gain)) for one, gain in shown)
     for one, gain in shown:
         full = capacity is not None and one.users + gain > capacity
-        lines += _titled(
+        lines += titled(
             "",
             [
                 [
@@ -246,7 +279,7 @@ def _leaving(
             ],
         )
     if len(after) > len(shown):
-        lines += _titled("", [[Piece(f"and {len(after) - len(shown)} more", MUTED)]])
+        lines += titled("", [[Piece(f"and {len(after) - len(shown)} more", MUTED)]])
     return lines
 
 
@@ -259,7 +292,7 @@ def _heirs(placement: tuple[tuple[str, str, int, State], ...], ip: str, consiste
 
 def _configuration(backend: Backend, settings: RingSettings | None) -> list[Line]:
     if settings is None or settings.mail_servers is None:
-        return _titled("configuration", [[Piece("not known: director_mail_servers couldn't be read", MUTED)]])
+        return titled("configuration", [[Piece("not known: director_mail_servers couldn't be read", MUTED)]])
     found = entries_with(settings.mail_servers, backend.ip)
     lost = lost_by_restart(backend, parse_mail_servers(settings.mail_servers))
     lines: list[Line] = []
@@ -270,34 +303,15 @@ def _configuration(backend: Backend, settings: RingSettings | None) -> list[Line
     lines.extend([Piece(what, ATTENTION)] for what in lost)
     if not lost and found:
         lines.append([Piece("a restart of the whole ring would change nothing", FINE)])
-    return _titled("configuration", lines)
+    return titled("configuration", lines)
 
 
 def _changes(ip: str, events: Sequence[Change]) -> list[Line]:
     lines: list[Line] = []
     for change in [one for one in events if one.subject.is_of_ring and one.of == ip][:CHANGES_SHOWN]:
         what = format.change(change, {})[1:]
-        lines.append([Piece(f"{change.at:%H:%M:%S}  ", MUTED), *what, Piece("   outside this program", MUTED)])
+        cause = Piece(f"   {format.cause(change)}", ACCENT if change.by else MUTED)
+        lines.append([Piece(f"{change.at:%H:%M:%S}  ", MUTED), *what, cause])
         if change.undone_after is not None:
             lines.append([Piece(f"          {format.undone(change)}", ATTENTION)])
-    return _titled("changes", lines or [[Piece("none since the start", MUTED)]])
-
-
-def _titled(title: str, lines: Sequence[Line]) -> list[Line]:
-    """Lines beside a title, which stands in front of the first."""
-    return [[Piece(f"{'' if number else title:<{TITLE_WIDTH}}", MUTED), *line] for number, line in enumerate(lines)]
-
-
-def _content(line: Line, width: int) -> list[Content]:
-    """A line as text; where it is longer than the screen is wide it goes on below itself, beside the titles."""
-    parts: list[Part] = []
-    for piece in line:
-        text = clean(piece.text)
-        bare = text.lstrip(" ")
-        # A gap has no style of its own: some viewers of the pictures drop blanks at the beginning of a styled text.
-        parts += [(text[: len(text) - len(bare)], ""), (bare, STYLES[piece.meaning])]
-    rest, lines = Content.assemble(*parts), []
-    while rest.cell_length > width and (cut := rest.plain.rfind(" ", TITLE_WIDTH + 1, width + 1)) > 0:
-        lines.append(rest[:cut])
-        rest = Content.assemble(" " * TITLE_WIDTH, rest[cut + 1 :])
-    return [*lines, rest.truncate(width, ellipsis=True)]
+    return titled("changes", lines or [[Piece("none since the start", MUTED)]])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from director_tui.errors import HostKeyUnknown
     from director_tui.link.questions import Question
+    from director_tui.operations.progress import Progress
     from director_tui.ui.live import Present
 
 ResultT = TypeVar("ResultT")
@@ -44,6 +45,9 @@ class Dialog(ModalScreen[ResultT]):
         """Close it, once. Textual takes the screen away that is in front, whichever is told to go."""
         if self.is_active:
             self.dismiss(result)
+
+    def show_operation(self, progress: Progress | None) -> None:
+        """The operation that runs behind it has gone on, or ended."""
 
     def action_decline(self) -> None:
         self.close_with(None)

@@ -15,6 +15,7 @@ from director_tui.link.monitor import stale_after_s
 from director_tui.ui.header import calm_left_s, status_line
 from director_tui.ui.key_bar import KeyBar
 from director_tui.ui.lines import Lines, Rule
+from director_tui.ui.operation_words import hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from director_tui.link.monitor import Reading
     from director_tui.link.users import Sessions
     from director_tui.operations.plan import Request
+    from director_tui.operations.progress import Progress
     from director_tui.times import Times
     from director_tui.ui.format import Part
 
@@ -91,12 +93,15 @@ class LiveScreen(Screen[None]):
         self.present = present
         # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
         self._status = Lines()
+        self._operation_line = Lines()
+        self._operation: Progress | None = None
         self._keys = KeyBar(*self.GROUPS, read_only=cluster.read_only)
         self._next_tick: asyncio.TimerHandle | None = None
 
     def compose(self) -> ComposeResult:
         yield self._status
         yield from self.head()
+        yield self._operation_line
         yield Rule(id="header-rule")
         yield from self.body()
         yield Rule(id="key-rule")
@@ -113,8 +118,28 @@ class LiveScreen(Screen[None]):
     def show_present(self, present: Present) -> None:
         """Draw what is new; called for each reading, changed or not, and when the screen has another size."""
 
+    def show_operation(self, progress: Progress | None) -> None:
+        """How far the operation is that runs on this ring; else how the last one has ended, if there was one."""
+        self._operation = progress
+        self._show_operation_line()
+
+    @property
+    def shows_operation(self) -> bool:
+        """Whether all of it can be seen here, so that no line and no notice has to tell of it."""
+        return False
+
+    def _show_operation_line(self) -> None:
+        progress = self._operation
+        if progress is None or not progress.running or self.shows_operation:
+            self._operation_line.show([])
+        else:
+            self._operation_line.show([hint(progress, self.line_width)])
+
     def read_again(self) -> None:
         """A person wants a reading now: ask also for what is not polled."""
+
+    def journal_grew(self) -> None:
+        """There is more in the journal than before."""
 
     def show_stale(self, stale: bool) -> None:
         """The data has become too old to be believed, or is fresh again; called at every tick."""
@@ -131,6 +156,7 @@ class LiveScreen(Screen[None]):
     def on_mount(self) -> None:
         if self.present is not None:
             self.show_present(self.present)
+        self._show_operation_line()
         self.tick()
 
     async def on_unmount(self) -> None:
@@ -174,4 +200,5 @@ class LiveScreen(Screen[None]):
         self.set_class(event.size.height < TINY_LINES, "-tiny")
         if self.present is not None:
             self.show_present(self.present)
+        self._show_operation_line()
         self.tick()

@@ -15,6 +15,7 @@ from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer
 from director_tui.link.ring import Ring
 from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui.app import DirectorApp
+from director_tui.ui.operating import make_executor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from director_tui.link.questions import Ask
+    from director_tui.ui.operating import MakeExecutor
     from director_tui.ui.watch import OpenRing
 
 DIRECTORS = ("ops@dir1.example.com", "ops@dir2.example.com", "ops@dir3.example.com")
@@ -287,6 +289,7 @@ def make_app(
     others: Mapping[str, tuple[FakeRing, dict[str, Any]]] | None = None,
     open_ring: OpenRing | None = None,
     times: Times = SYSTEM_TIMES,
+    make_executor: MakeExecutor = make_executor,
     **changes: Any,
 ) -> DirectorApp:
     """``others`` are more clusters by name, each with what is configured in another way there."""
@@ -299,12 +302,12 @@ def make_app(
 
     more = [cluster(one, name=name, **changes) for name, (one, changes) in (others or {}).items()]
     return DirectorApp(
-        config,
-        open_ring or open_one,
+        *(config, open_ring or open_one),
         clusters=(config, *more),
         theme=theme,
         usual_theme=usual_theme,
         times=times,
+        make_executor=make_executor,
     )
 
 
