@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from director_tui.config import ClusterConfig, DirectorConfig
@@ -251,9 +252,12 @@ async def pictures(size: tuple[int, int]) -> AsyncGenerator[tuple[str, str]]:
 async def main() -> None:
     os.environ.pop("NO_COLOR", None)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    for size in STORIES:
-        async for name, picture in pictures(size):
-            (folder / f"{name}.svg").write_text(picture, "utf-8")
+    with TemporaryDirectory() as state:
+        # What happens in the stories is not for the journal of whoever makes the pictures.
+        os.environ["XDG_STATE_HOME"] = state
+        for size in STORIES:
+            async for name, picture in pictures(size):
+                (folder / f"{name}.svg").write_text(picture, "utf-8")
 
 
 if __name__ == "__main__":
