@@ -164,7 +164,7 @@ async def test_read_only_hides_the_changing_keys_and_refuses_them(size: tuple[in
 
 
 async def test_without_read_only_they_are_offered_everywhere() -> None:
-    async with dashboard(FakeRing(), (200, 60)) as screen:
+    async with dashboard(FakeRing(), (240, 60)) as screen:
         for key, label in CHANGING.items():
             assert f"{key} {label}" in screen.lines[-1]
         await screen.press("question_mark")
