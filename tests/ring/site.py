@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Site:
     """Between `with Site() as site:` and its end.
 
-    ``config`` is for director-tui, which finds its key in the agent of ``environment``; ``ssh_config`` is for
-    OpenSSH's client, where the directors are called d1, d2 and d3.
+    ``config`` is for director-tui, which finds its key in the agent of ``environment``, and a state folder that is not
+    anybody's own; ``ssh_config`` is for OpenSSH's client, where the directors are called d1, d2 and d3.
     """
 
     def __init__(self, directors: int = 3, backends: str = BACKENDS) -> None:
@@ -46,7 +46,8 @@ class Site:
             cleanup.enter_context(self.ring)
             key = make_key(self.client_key)
             self.sshds = [cleanup.enter_context(Sshd(each.name, client_key=key)) for each in self.ring.directors]
-            self.environment = cleanup.enter_context(Agent([key])).environment
+            agent = cleanup.enter_context(Agent([key])).environment
+            self.environment = {**agent, "XDG_STATE_HOME": str(self.folder / "state")}
             write_known_hosts(self.folder / "known_hosts", self.sshds)
             self.ssh_config.write_text("\n".join(sshd.ssh_config.read_text() for sshd in self.sshds))
             self.config.write_text(self._config_text())

@@ -363,7 +363,7 @@ class Screen:
                     return segment.style
         raise AssertionError(f"{text!r} is not on the screen:\n{self.text}")
 
-    async def until(self, *texts: str, gone: Sequence[str] = (), limit_s: float = 8.0) -> None:
+    async def until(self, *texts: str, gone: Sequence[str] = (), limit_s: float = 30.0) -> None:
         """Wait until all these texts are on the screen, and those of ``gone`` are not."""
         await self.wait(
             lambda: all(text in self.text for text in texts) and not any(text in self.text for text in gone),
@@ -371,7 +371,7 @@ class Screen:
             limit_s,
         )
 
-    async def wait(self, true: Callable[[], bool], what: str = "", limit_s: float = 8.0) -> None:
+    async def wait(self, true: Callable[[], bool], what: str = "", limit_s: float = 30.0) -> None:
         deadline = time.monotonic() + limit_s
         while not true():
             assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.text}"
