@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     """Is given the hashes of some users, and the IP of the backend of each."""
 
 _HEADER: Final = "\t".join(MAP_HEADERS[0]).encode()
-_COLUMNS: Final = len(MAP_HEADERS[0])
-_NAMELESS: Final = {b"<unknown>"}
+_CELLS: Final = len(MAP_HEADERS[0]) - 1
+"""Cells of each row where the end of one and the beginning of the next count as one."""
+_NAMELESS: Final = b"<unknown>"
 _PREAMBLE_BYTES: Final = 64 * 1024
 """Before the header a login shell may have printed something, but not endlessly much."""
 
@@ -35,7 +36,7 @@ class AssignmentStream:
         self._take = take
         self._rest = b""
         self._begun = False
-        self._ips: dict[bytes, str] = {}
+        self._ips = _Canonical()
 
     def feed(self, piece: bytes) -> None:
         whole, newline, self._rest = (self._rest + piece).rpartition(b"\n")
@@ -72,24 +73,33 @@ class AssignmentStream:
         )
 
     def _rows(self, lines: bytes) -> None:
-        cells = lines.replace(b"\n", b"\t").split(b"\t")
-        hashes, addresses = cells[1::_COLUMNS], cells[2::_COLUMNS]
-        if len(cells) != _COLUMNS * (lines.count(b"\n") + 1) or set(cells[::_COLUMNS]) != _NAMELESS:
+        cells = lines.split(b"\t")
+        hashes, addresses, breaks = cells[1::_CELLS], cells[2::_CELLS], lines.count(b"\n")
+        # Each line begins with a name and a tab, so no cell has two line breaks; and as neither a hash nor an address
+        # has one, each cell at the end of a row has one.
+        if len(cells) != _CELLS * (breaks + 1) + 1 or not (cells[0] == _NAMELESS and b"".join(hashes).isdigit()):
             raise self._wrong(lines)
-        if not b"".join(hashes).isdigit():
+        if lines.count(b"\n" + _NAMELESS + b"\t") != breaks:
             raise self._wrong(lines)
         try:
-            for address in set(addresses) - self._ips.keys():
-                self._ips[address] = canonical_ip(address.decode("ascii"))
             numbers = list(map(int, hashes))
+            ips = list(map(self._ips.__getitem__, addresses))
         except ValueError:
             raise self._wrong(lines) from None
         if max(numbers) >= 1 << 32:
             raise self._wrong(lines)
-        self._take(numbers, list(map(self._ips.__getitem__, addresses)))
+        self._take(numbers, ips)
 
     def _wrong(self, lines: bytes) -> MalformedOutput:
         return MalformedOutput(
             f"doveadm director map: one of these rows is none: “{clean(lines[:60])}…”",
             "see what the same command prints when you run it there by hand",
         )
+
+
+class _Canonical(dict[bytes, str]):
+    """The canonical form of each address that was asked for. Raises ValueError for what is none."""
+
+    def __missing__(self, address: bytes) -> str:
+        ip = self[address] = canonical_ip(address.decode("ascii"))
+        return ip

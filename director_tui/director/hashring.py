@@ -69,7 +69,8 @@ class HashRing:
         if not self.ips or not self.consistent:
             return list(map(self.backend_of, hashes))
         shift, table = _table_of(self.ips, self._vhosts)
-        return [table[hash_ >> shift] or self.backend_of(hash_) for hash_ in hashes]
+        ips, points, owners, end = self.ips, self._points, self._owners, len(self._points)
+        return [table[hash_ >> shift] or ips[owners[bisect_left(points, hash_) % end]] for hash_ in hashes]
 
     def shares(self) -> dict[str, float]:
         """The fraction of the hash space, 0…1, that leads to each usable backend; they add up to 1."""

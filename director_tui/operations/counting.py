@@ -64,6 +64,9 @@ class Count:
     def __init__(self, effect: Effect, wanted: Sequence[str], progress: Callable[[int], object] | None = None) -> None:
         rows = first_by_ip(effect.before)
         self._tags = {ip: rows[ip].tag for ip in wanted}
+        # Where all are of one tag nobody has to be sorted first, and those of other backends are left out at the end.
+        tags = set(self._tags.values())
+        self._only_tag = tags.pop() if len(tags) == 1 else None
         self._rings = rings_by_tag(effect.after, consistent=effect.consistent)
         self._progress = progress
         self._read = 0
@@ -71,22 +74,26 @@ class Count:
 
     def add(self, hashes: Sequence[int], ips: Sequence[str]) -> None:
         """Take in some users: the hash of each, and its backend. Those of other backends are passed over."""
-        there = set(ips)
-        tags = {self._tags[ip] for ip in there & self._tags.keys()}
-        if len(tags) == 1 and there <= self._tags.keys():
-            self._add(tags.pop(), hashes, ips)
+        tag = self._only_tag if self._only_tag is not None else self._tag_of_all(ips)
+        if tag is not None:
+            self._add(tag, hashes, ips)
         else:
-            by_tag: dict[str, tuple[list[int], list[str]]] = {tag: ([], []) for tag in tags}
+            by_tag: dict[str, tuple[list[int], list[str]]] = {one: ([], []) for one in self._tags.values()}
             for hash_, ip in zip(hashes, ips, strict=True):
                 if ip in self._tags:
                     of_tag = by_tag[self._tags[ip]]
                     of_tag[0].append(hash_)
                     of_tag[1].append(ip)
-            for tag, (those, at) in by_tag.items():
-                self._add(tag, those, at)
+            for one, (those, at) in by_tag.items():
+                self._add(one, those, at)
         self._read += len(hashes)
         if self._progress is not None:
             self._progress(self._read)
+
+    def _tag_of_all(self, ips: Sequence[str]) -> str | None:
+        """The tag of all of these backends, if they have one in common and are all wanted."""
+        tags = {self._tags.get(ip) for ip in set(ips)}
+        return tags.pop() if len(tags) == 1 else None
 
     def _add(self, tag: str, hashes: Sequence[int], ips: Sequence[str]) -> None:
         ring = self._rings.get(tag, _NOBODY)
@@ -96,7 +103,8 @@ class Count:
     def parts(self) -> Mapping[str, Mapping[str | None, int]]:
         parts: dict[str, dict[str | None, int]] = {ip: {} for ip in self._tags}
         for (ip, heir), number in self._found.items():
-            parts[ip][heir] = number
+            if ip in parts:
+                parts[ip][heir] = number
         return parts
 
 

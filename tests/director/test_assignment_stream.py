@@ -71,6 +71,7 @@ def test_addresses_are_in_the_form_of_the_program() -> None:
         (HEADER + row(1, "10.1.0.1", b"<unknown>\tx"), "one of these rows is none"),
         # One cell more and one less: the number of cells is right, but each row is shifted.
         (HEADER + b"<unknown>\tx\t1\t10.1.0.1\tt\n<unknown>\t1\t10.1.0.1\n", "one of these rows is none"),
+        (HEADER + b"<unknown>\t1\t10.1.0.1\n<unknown>\t1\t10.1.0.1\tx\tt\n", "one of these rows is none"),
         (b"no header\n" * 20_000, "not what"),
         (b"no line" * 20_000, "not what"),
     ],
