@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -76,6 +77,10 @@ LOOK_AGAIN_S: Final = 0.5
 
 NOTICE_S: Final = 12
 """How long a notice stays that must be read."""
+
+THREADS_WAIT_S: Final = 0.0002
+"""How long a thread may be kept from running, in seconds. Textual reads keys and writes frames in threads of their own,
+each of which has to wait a few times for every key: by Python's own 5 ms one would feel it while users are counted."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -161,6 +166,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         return operating, Watch(cluster, self._open_ring, self._show, self._times, operating)
 
     def _begin(self) -> None:
+        sys.setswitchinterval(THREADS_WAIT_S)
         self._start(self._watch, self.ask, OF_THE_SHOWN)
 
     def _start(self, watch: Watch, ask: Ask | None, group: str) -> None:
