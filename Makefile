@@ -33,7 +33,7 @@ check: $(VENV)/.dev-ready ## lint, types and who may import whom
 screenshots: $(VENV)/.dev-ready ## remake the pictures of the README; look at them before you commit them
 	$(BIN)/python -m screenshots
 
-bench: $(VENV)/.dev-ready ## the budgets, each beside its peer in the same run; five minutes, or ARGS='P4 P5' for some
+bench: $(VENV)/.dev-ready ## the budgets, each beside its peer in the same run; eight minutes, or ARGS='P4 P5' for some
 	@sh tests/ring/install-debian-packages
 	$(BIN)/python -m bench $(ARGS)
 

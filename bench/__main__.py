@@ -9,10 +9,10 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import director_tui
-from bench import polling, screen, start
+from bench import changing, counting, polling, screen, start
 from bench.measure import Line, table
 from tests.ring.fixtures import missing_packages
 from tests.ring.site import Site
@@ -29,8 +29,12 @@ ON_A_RING: dict[str, Callable[[Site], list[Line]]] = {
 ALONE: dict[str, Callable[[], list[Line]]] = {
     "P4": screen.refreshes,
     "P5": screen.keys,
+    "P6": changing.changes,
+    "P7": counting.predictions,
     "P8": screen.memory,
 }
+NEED_PACKAGES: Final = {*ON_A_RING, "P6", "P7"}
+"""Those that start a Dovecot or an sshd of their own."""
 
 
 def main() -> int:
@@ -40,7 +44,7 @@ def main() -> int:
     wanted = parser.parse_args().numbers or numbers
     if unknown := sorted(set(wanted) - set(numbers)):
         parser.error(f"not measured here: {' '.join(unknown)}; there are {' '.join(numbers)}")
-    if not ON_A_RING.keys().isdisjoint(wanted) and (missing := missing_packages()):
+    if not NEED_PACKAGES.isdisjoint(wanted) and (missing := missing_packages()):
         parser.error(f"no real ring here: install {' '.join(missing)}")
     if "P9" in wanted and not shutil.which("watch"):
         parser.error("P9 needs watch: install procps")

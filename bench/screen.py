@@ -7,12 +7,15 @@ import random
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bench.crowd import ips
 from bench.measure import Line, median, p90
 from bench.pseudo_terminal import PseudoTerminal
 from bench.screens import FEW_POLLS, MANY_POLLS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT: Final = Path(__file__).parents[1]
 TABLE_ROUNDS: Final = 2
@@ -51,21 +54,10 @@ def refreshes() -> list[Line]:
 def keys() -> list[Line]:
     ours: list[float] = []
     peer: list[float] = []
-    chance = random.Random(1)
-    rows = [ip.encode().replace(b".", rb"\.") for ip in ips(1000)]
     for _ in range(KEY_ROUNDS):
-        with _screen("dashboard", "1000") as terminal:
-            terminal.wait_for(rows[0])
-            terminal.leave_alone(2.0)
-            for place in range(1, PRESSES + 1):
-                terminal.leave_alone(chance.uniform(0.03, 0.15))
-                ours.append(terminal.press(b"j", rb"\xe2\x96\xb8(\x1b\[[0-9;]*m| )*" + rows[place] + rb"\b"))
-        with _screen("counter") as terminal:
-            terminal.wait_for(rb"pressed 0 times")
-            terminal.leave_alone(2.0)
-            for count in range(1, PRESSES + 1):
-                terminal.leave_alone(chance.uniform(0.03, 0.15))
-                peer.append(terminal.press(b"j", b"pressed %d times" % count))
+        with screen("dashboard", "1000") as terminal:
+            ours += presses_in_a_table(terminal)
+        peer += presses_of_a_counter()
     return [
         Line(
             "P5", f"key to paint, 1,000 backends, polling, {name} : an app of one widget", of(ours) * 1000,
@@ -73,6 +65,30 @@ def keys() -> list[Line]:
         )
         for name, of, budget in (("median", median, 1.5), ("p90", p90, 2.5))
     ]  # fmt: skip
+
+
+def presses_in_a_table(terminal: PseudoTerminal) -> list[float]:
+    """How long the cursor of a dashboard takes to the next row, in seconds, again and again, from the first one on."""
+    rows = [ip.encode().replace(b".", rb"\.") for ip in ips(PRESSES + 1)]
+    terminal.wait_for(rows[0])
+    return _presses_s(terminal, [rb"\xe2\x96\xb8(\x1b\[[0-9;]*m| )*" + row + rb"\b" for row in rows[1:]])
+
+
+def presses_of_a_counter() -> list[float]:
+    """The same of an app of one widget."""
+    with screen("counter") as terminal:
+        terminal.wait_for(rb"pressed 0 times")
+        return _presses_s(terminal, [b"pressed %d times" % count for count in range(1, PRESSES + 1)])
+
+
+def _presses_s(terminal: PseudoTerminal, shown: Sequence[bytes]) -> list[float]:
+    chance = random.Random(1)
+    terminal.leave_alone(2.0)
+    taken: list[float] = []
+    for pattern in shown:
+        terminal.leave_alone(chance.uniform(0.03, 0.15))
+        taken.append(terminal.press(b"j", pattern))
+    return taken
 
 
 def memory() -> list[Line]:
@@ -87,7 +103,7 @@ def _reported(*words: str) -> list[float]:
     """Run one of the screens that measure themselves; its figures."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
-        with _screen(*words, str(report)) as terminal:
+        with screen(*words, str(report)) as terminal:
             terminal.wait_for_end(MEMORY_LIMIT_S)
             if not report.exists():
                 raise RuntimeError(f"{words} reported nothing: {terminal.written[-2000:]!r}")
@@ -95,5 +111,6 @@ def _reported(*words: str) -> list[float]:
     return figures
 
 
-def _screen(*words: str) -> PseudoTerminal:
+def screen(*words: str) -> PseudoTerminal:
+    """One of those of bench/screens.py."""
     return PseudoTerminal([sys.executable, "-m", "bench.screens", *words], folder=ROOT)

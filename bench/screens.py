@@ -25,9 +25,13 @@ from bench.crowd import Crowd, dashboard_on, status_tables
 from director_tui.director import parse
 from director_tui.director.model import Snapshot
 from director_tui.link.history import SLOT_S, History
+from director_tui.link.monitor import read_once
+from director_tui.operations.counting import count
+from director_tui.operations.plan import Standing
 from director_tui.theme_files import DEFAULT
 from director_tui.times import Times
 from director_tui.ui import themes
+from director_tui.ui.app import DirectorApp
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
 from director_tui.ui.grid import Grid
 
@@ -36,7 +40,10 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
 
+    from director_tui.config import ClusterConfig
     from director_tui.director.model import Backend
+    from director_tui.link.questions import Ask
+    from director_tui.link.ring import Ring
     from director_tui.ui.format import Piece
 
 REFRESHES: Final = 25
@@ -184,6 +191,31 @@ def _memory(count: int, report: str) -> None:
     Path(report).write_text(json.dumps(sizes_mb))
 
 
+def _counting(folder: str, destination: str, report: str) -> None:
+    """The dashboard of a ring of a million users, on which all of them are counted over and over until it ends."""
+    from bench.large import EVERYBODY, Large
+
+    large = Large(Path(folder), destination)
+    counts = 0
+
+    async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
+        ring = large.ring()
+        app.run_worker(count_on(ring))
+        return ring
+
+    async def count_on(ring: Ring) -> None:
+        nonlocal counts
+        standing = Standing(await read_once(ring), ring.cluster)
+        while True:
+            await count(EVERYBODY, standing, ring)
+            counts += 1
+
+    app = DirectorApp(large.cluster, open_ring)
+    app.run()
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    Path(report).write_text(json.dumps([peak_mb, counts]))
+
+
 def _resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
@@ -201,6 +233,8 @@ def main(name: str, *words: str) -> None:
             Counter().run()
         case "memory", (count, report):
             _memory(int(count), report)
+        case "counting", (folder, destination, report):
+            _counting(folder, destination, report)
         case _:
             raise SystemExit(f"{os.path.basename(sys.argv[0])}: unknown: {name} {words}")
 

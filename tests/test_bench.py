@@ -7,10 +7,15 @@ from itertools import islice
 
 import pytest
 
+from bench.__main__ import ALONE, ON_A_RING
 from bench.crowd import CHANGED, status_tables
 from bench.measure import Line, in_turns, median, p90, table
 from bench.pseudo_terminal import PseudoTerminal
 from director_tui.director import parse
+
+
+def test_each_budget_is_measured() -> None:
+    assert sorted([*ALONE, *ON_A_RING]) == [f"P{number}" for number in range(1, 10)]
 
 
 def test_measures_are_taken_in_turns() -> None:

@@ -1,0 +1,113 @@
+"""P6: the vhost counts of 200 backends, set and proven, beside doveadm by hand: on the director, and from here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
+
+from bench.measure import Line, median
+from director_tui.config import read_config
+from director_tui.link.monitor import Monitor
+from director_tui.link.ring import Ring
+from director_tui.link.ssh import Ssh
+from director_tui.operations.executor import Executor
+from director_tui.operations.plan import Request, Standing, Target, Verb
+from director_tui.operations.planning import make_plan
+from director_tui.operations.progress import LineStatus
+from tests.ring.processes import wait_until
+from tests.ring.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from director_tui.config import ClusterConfig
+
+MANY: Final = tuple(f"127.0.2.{number}" for number in range(1, 201))
+ROUNDS: Final = 3
+FROM_HERE: Final = 40
+"""So many are set over a connection for each, and the time is scaled up to all."""
+
+
+def changes() -> list[Line]:
+    with Site(backends=f"{MANY[0]}-{MANY[-1]}") as site:
+        # The journal is nobody's own, but on a disk like one.
+        with patch.dict(os.environ, {"XDG_STATE_HOME": str(site.folder / "state")}):
+            ours, there = asyncio.run(_changes_s(site))
+        from_here_s = _from_here_s(site) * len(MANY) / FROM_HERE
+    what = f"vhost count 0 for {len(MANY)} backends, proven :"
+    return [
+        Line("P6", f"{what} {peer}", median(ours), theirs_s, "s", budget)
+        for peer, theirs_s, budget in (
+            ("a loop on the director", median(there), 1.25),
+            (f"ssh for each ({FROM_HERE}, scaled)", from_here_s, 0.15),
+        )
+    ]
+
+
+async def _changes_s(site: Site) -> tuple[list[float], list[float]]:
+    """Of the program from the confirmed plan to the last proof, while it polls; and of a loop of doveadm there."""
+    ours: list[float] = []
+    there: list[float] = []
+    cluster = read_config(site.config).cluster(None)
+    ring = Ring(cluster, Ssh(known_hosts=cluster.known_hosts, identity=site.client_key))
+    request = Request(Verb.UPDATE, tuple(Target(ip, 0) for ip in MANY))
+    async with _executor(cluster, ring) as (monitor, executor):
+        for _ in range(ROUNDS):
+            plan = make_plan(request, Standing(await monitor.fresh(), cluster))
+            began_s = time.perf_counter()
+            ended = await executor.run(plan, "")
+            ours.append(time.perf_counter() - began_s)
+            if any(line.status is not LineStatus.APPLIED for line in ended.lines):
+                raise RuntimeError(f"not all were set: {ended.notes}")
+            await asyncio.to_thread(_set_back, site)
+            there.append(await asyncio.to_thread(_there_s, site))
+            await asyncio.to_thread(_set_back, site)
+    return ours, there
+
+
+@asynccontextmanager
+async def _executor(cluster: ClusterConfig, ring: Ring) -> AsyncIterator[tuple[Monitor, Executor]]:
+    monitor = Monitor(ring, lambda reading: None)
+    executor = Executor(cluster, ring, monitor.fresh, lambda progress: None)
+    polling = asyncio.create_task(monitor.run())
+    try:
+        await monitor.fresh()
+        yield monitor, executor
+    finally:
+        await executor.close()
+        polling.cancel()
+        await asyncio.wait([polling])
+        await ring.close()
+
+
+def _there_s(site: Site, vhosts: int = 0) -> float:
+    """Seconds that a shell on the director takes for all."""
+    update = f"{site.ring.directors[0].doveadm_words} director update"
+    return _run_s(["sh", "-c", f'for ip do {update} "$ip" {vhosts} || exit; done', "sh", *MANY])
+
+
+def _from_here_s(site: Site) -> float:
+    """Seconds for some of them with a connection of its own for each."""
+    words = ["ssh", "-F", str(site.ssh_config), "d1", "--", site.ring.directors[0].doveadm_words, "director", "update"]
+    return sum(_run_s([*words, ip, "0"]) for ip in MANY[:FROM_HERE])
+
+
+def _set_back(site: Site) -> None:
+    _there_s(site, 100)
+    if not wait_until(lambda: all(_counts(site, number) == {"100"} for number in range(3)), 30):
+        raise RuntimeError("the vhost counts are not set back")
+
+
+def _counts(site: Site, director: int) -> set[str]:
+    return {row["vhosts"] for row in site.ring.directors[director].backends()}
+
+
+def _run_s(words: Sequence[str]) -> float:
+    began_s = time.perf_counter()
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    return time.perf_counter() - began_s
