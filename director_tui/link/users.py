@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -138,6 +139,15 @@ def not_asked(reading: Reading, known: Sessions) -> int:
     asked = len(known.by_director) + len(known.failures) + len(known.waiting)
     # Which ones they are is not known before each director has said who it is; how many there are in all is.
     return max(len(reading.unread_members), len(ring.members) - asked if ring is not None else 0)
+
+
+def sessions_by_backend(reading: Reading, known: Sessions) -> dict[str, int] | None:
+    """How many sessions there are to each backend that is listed; None unless every member of the ring has said its
+    own."""
+    if reading.snapshot is None or known.failures or known.waiting or not_asked(reading, known):
+        return None
+    counted = Counter(one.ip for one in known.all)
+    return {backend.ip: counted[backend.ip] for backend in reading.snapshot.backends}
 
 
 def each_once(links: Sequence[DirectorLink], views: Sequence[DirectorView]) -> list[DirectorLink]:

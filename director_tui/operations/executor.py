@@ -8,14 +8,13 @@ program or on this machine, a ring that can't be read or is not ours, a plan who
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.errors import DirectorTuiError, OperationRefused, PlanOutdated, StateError
-from director_tui.link.users import each_once, sessions
+from director_tui.link.users import each_once, sessions, sessions_by_backend
 from director_tui.operations.gate import CHANGES_THE_LIST, Circumstances, refusal
 from director_tui.operations.journal import Journal, new_operation_id
 from director_tui.operations.lock import operation_lock
@@ -138,7 +137,14 @@ class Executor:
         """A fresh reading on which the plan still stands. Raises OperationRefused, and PlanOutdated."""
         reading = await self._fresh()
         self._gate(plan, reading)
-        standing = Standing(reading, self._cluster, await self._sessions(plan, reading))
+        known = None
+        if plan.request.verb is Verb.REMOVE:  # only that stands on sessions
+            known = await sessions(self._ring, reading.views, times=self._times)
+            # To list them may take a minute, and the rows have to be from just before the command.
+            reading = await self._fresh()
+            self._gate(plan, reading)
+        counted = sessions_by_backend(reading, known) if known is not None else None
+        standing = Standing(reading, self._cluster, counted)
         changes = plan.fingerprint.changes_to(fingerprint(plan.request, standing))
         if changes:
             raise PlanOutdated(changes)
@@ -150,16 +156,6 @@ class Executor:
         if why := refusal(plan.request.verb, now):
             so_far = f"they have stood still for {self._standstill.still_s:.0f} s so far" if unseen else ""
             raise OperationRefused(f"{self._cluster.name}: {why}", so_far)
-
-    async def _sessions(self, plan: Plan, reading: Reading) -> dict[str, int] | None:
-        """Only a remove stands on them."""
-        if plan.request.verb is not Verb.REMOVE:
-            return None
-        known = await sessions(self._ring, reading.views, times=self._times)
-        if known.failures:
-            return None
-        counted = Counter(one.ip for one in known.all)
-        return {ip: counted[ip] for ip in plan.request.ips}
 
     async def _check_flushes(self, plan: Plan, reading: Reading, override: bool) -> None:
         """While a flush may be going on, a director mixes its backends up when one is added or removed."""

@@ -7,7 +7,6 @@ form for what is still open, and always the plan.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from director_tui.errors import DirectorTuiError, LinkError, StateError
 from director_tui.link.monitor import stale_after_s
-from director_tui.link.users import not_asked
+from director_tui.link.users import sessions_by_backend
 from director_tui.operations.counting import count
 from director_tui.operations.gate import Circumstances, Cure, refusal
 from director_tui.operations.plan import Confirmation, Standing, Verb
@@ -142,15 +141,8 @@ class Changing:
             self._shown.stand_on(replace(self._shown.standing, sessions=self._session_counts()))
 
     def _session_counts(self) -> Mapping[str, int] | None:
-        """How many sessions there are to each backend; None unless all directors of the ring have said theirs."""
         known, present = self._sessions, self._watch.present
-        snapshot = present.reading.snapshot if present is not None else None
-        if known is None or present is None or snapshot is None:
-            return None
-        if known.failures or known.waiting or not_asked(present.reading, known):
-            return None
-        counted = Counter(session.ip for session in known.all)
-        return {backend.ip: counted[backend.ip] for backend in snapshot.backends}
+        return sessions_by_backend(present.reading, known) if known is not None and present is not None else None
 
     # Asking
 

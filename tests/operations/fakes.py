@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from director_tui.errors import ConnectionLost, DirectorTuiError, ShellRefused
 from director_tui.link.monitor import Monitor
 from director_tui.link.ssh import Reply
-from director_tui.link.users import sessions
+from director_tui.link.users import sessions, sessions_by_backend
 from director_tui.operations.executor import Executor
 from director_tui.operations.journal import Journal
 from director_tui.operations.plan import Request, Standing, Target, Verb
@@ -45,7 +45,8 @@ class ChangingDirectors(FakeDirectors):
     ``own`` are rows that a single director lists in another way, by destination (None: it doesn't list it). ``met`` is
     what happens instead of a change, by its words behind ``doveadm director``; :meth:`carry_out` may be a part of it.
     ``changes`` is every change that was sent, oldest first, with its destination. ``placed`` says on which backend a
-    user hash is, by destination, hash and tag; ``sessions`` who is where through which director.
+    user hash is, by destination, hash and tag; ``sessions`` who is where through which director; ``on_sessions`` is what
+    happens while a director is asked for them.
     """
 
     own: dict[str, dict[str, Row | None]] = field(default_factory=dict)
@@ -53,11 +54,13 @@ class ChangingDirectors(FakeDirectors):
     changes: list[tuple[str, str]] = field(default_factory=list)
     placed: dict[tuple[str, int, str], str] = field(default_factory=dict)
     sessions: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    on_sessions: Callable[[], object] = lambda: None
 
     def __call__(self, destination: str, words: tuple[str, ...]) -> Any:
         if destination in self.instead:
             return self.instead[destination]
         if words[:4] == ("doveadm", "-f", "tab", "proxy"):
+            self.on_sessions()
             rows = [f"{user}\timap\t192.0.2.1\t{ip}\t143\n" for user, ip in self.sessions.get(destination, [])]
             return ("username\tproto\tsrc ip\tdest ip\tport\n" + "".join(rows)).encode() if rows else b"\n"
         if words[:6] == ("doveadm", "-f", "tab", "director", "status", "--"):
@@ -226,7 +229,7 @@ class Bench:
     async def plan(self, request: Request) -> Plan:
         reading = await self.reading()
         known = await sessions(self.ring, reading.views) if request.verb is Verb.REMOVE else None
-        counted = {ip: sum(one.ip == ip for one in known.all) for ip in request.ips} if known is not None else None
+        counted = sessions_by_backend(reading, known) if known is not None else None
         return make_plan(request, Standing(reading, self.cluster, counted))
 
     async def reading(self) -> Reading:

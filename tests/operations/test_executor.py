@@ -208,6 +208,26 @@ async def test_the_check_is_on_what_every_director_says_now() -> None:
         assert made.directors.changes == []
 
 
+async def test_a_removal_where_not_every_member_of_the_ring_can_be_asked_for_its_sessions() -> None:
+    """That nobody knows of all sessions raised the confirmation; it is no change that keeps it from being run."""
+    async with bench(configured=("d1", "d2")) as made:
+        made.directors.backends[A] = ("", 0, "up", 0)
+        plan = await made.plan(Request(Verb.REMOVE, (Target(A),)))
+        assert "whether sessions are left is not known" in plan.raised_by
+        assert (await made.executor.run(plan, "")).outcome is Outcome.APPLIED
+
+
+async def test_users_that_come_while_sessions_are_listed_stop_a_removal() -> None:
+    async with bench() as made:
+        made.directors.backends[A] = ("", 0, "up", 0)
+        plan = await made.plan(Request(Verb.REMOVE, (Target(A),)))
+        made.directors.on_sessions = lambda: made.directors.backends.update({A: ("", 0, "up", 1)})
+        with pytest.raises(PlanOutdated) as outdated:
+            await made.executor.run(plan, "")
+        assert outdated.value.changes == ("confirmation: plain → typed",)
+        assert made.directors.changes == []
+
+
 async def test_a_target_that_was_removed_since() -> None:
     async with bench() as made:
         plan = await made.plan(update(0, A))
