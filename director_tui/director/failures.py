@@ -47,6 +47,11 @@ def refused_by_sudo(failure: DirectorTuiError) -> bool:
     return isinstance(failure, DoveadmError) and _REFUSED.search(failure.stderr) is not None
 
 
+def never_ran(stderr: str) -> bool:
+    """Whether sudo or doas ran nothing, by its own word. What else it says is no refusal: the command runs."""
+    return _NEVER_RAN.search(stderr) is not None
+
+
 def _sentence(call: Call[object], status: int, text: str) -> tuple[str, str]:
     tool = call.tool.value
     if status == NOT_FOUND:
@@ -99,6 +104,7 @@ _NOT_ALLOWED: Final = (
     r"is not in the sudoers file|is not allowed to (?:execute|run)|may not run sudo|^doas: Operation not permitted"
 )
 _REFUSED: Final = re.compile(f"{_ASKS}|{_NOT_ALLOWED}", re.MULTILINE)
+_NEVER_RAN: Final = re.compile(rf"{_REFUSED.pattern}|^(?:sudo|doas): \S+: command not found", re.MULTILINE)
 
 _KNOWN: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(pattern, re.MULTILINE), what, remedy)

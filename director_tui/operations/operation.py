@@ -84,11 +84,7 @@ class Operation:
     @property
     def end_of_flush_unseen(self) -> bool:
         """Whether a flush of it may still be going on at the director."""
-        return any(
-            end.status is None or end.timed_out
-            for check, end in self._ends.items()
-            if isinstance(check, NoUsers | Flushed)
-        )
+        return any(end.may_go_on for check, end in self._ends.items() if isinstance(check, NoUsers | Flushed))
 
     @property
     def may_be_running_here(self) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.director.changes import first_by_ip
-from director_tui.director.failures import EX_USAGE, NOT_EXECUTABLE, NOT_FOUND
+from director_tui.director.failures import EX_USAGE, NOT_EXECUTABLE, NOT_FOUND, never_ran
 from director_tui.errors import DirectorTuiError, NoAnswer
 from director_tui.operations.plan import Flushed, NoUsers, Outcome, RowIs, RowIsGone, SessionsEnded, UserIsOn
 from director_tui.operations.record import row
@@ -61,7 +61,14 @@ class End:
     @property
     def refused(self) -> bool:
         """Whether it is certain that nothing was begun, so that nothing has to be waited for."""
-        return self.status in _REFUSING or (bool(self.status) and _REFUSED.search(self.output) is not None)
+        if not self.status:
+            return False
+        return self.status in _REFUSING or never_ran(self.output) or _REFUSED.search(self.output) is not None
+
+    @property
+    def may_go_on(self) -> bool:
+        """Of a flush, whether it may be going on: a director goes on with it when its doveadm has broken off."""
+        return self.status != 0 and not self.refused
 
     @property
     def timed_out(self) -> bool:
@@ -177,7 +184,7 @@ class Proof:
         shown = _shown(check, self._before.get(name), self.sights[name])
         if (end.status is None or end.timed_out) and not all(sight.synced for sight in self.sights.values()):
             return Verdict(Outcome.UNKNOWN, f"{shown}, but the ring is not synced: it may still be carried out")
-        if end.status is None and isinstance(check, NoUsers):
+        if isinstance(check, NoUsers) and end.may_go_on:
             return Verdict(Outcome.UNKNOWN, f"{shown}; the flush may still be going on")
         if end.status == 0 and isinstance(check, SessionsEnded):
             return Verdict(Outcome.UNKNOWN, f"{shown}: they may have come back at once")
@@ -333,6 +340,5 @@ _REFUSING: Final = frozenset({EX_USAGE, 68, NOT_EXECUTABLE, NOT_FOUND})
 
 _REFUSED: Final = re.compile(
     r"doesn't exist|vhost count too large|host tag can't be changed|already being updated|already being moved"
-    r"|net_connect_unix\([^)]*\) failed|^(?:sudo|doas): ",
-    re.MULTILINE,
+    r"|net_connect_unix\([^)]*director-admin\) failed",
 )

@@ -45,7 +45,7 @@ class ChangingDirectors(FakeDirectors):
     ``own`` are rows that a single director lists in another way, by destination (None: it doesn't list it). ``met`` is
     what happens instead of a change, by its words behind ``doveadm director``; :meth:`carry_out` may be a part of it.
     ``changes`` is every change that was sent, oldest first, with its destination. ``placed`` says on which backend a
-    user hash is, by destination, hash and tag; ``sessions`` who is where through which director; ``on_sessions`` is what
+    user hash is, by destination, hash and tag; ``sessions`` who is where through which director; ``on_sessions`` what
     happens while a director is asked for them.
     """
 

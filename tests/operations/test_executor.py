@@ -737,6 +737,46 @@ async def test_a_flush_that_another_run_of_the_program_left_blocks_as_well() -> 
         gate.set()
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["Killed", "sudo: unable to resolve host d1: Name or service not known\ndoveadm: Error: director disconnected"],
+    ids=["killed", "sudo grumbles"],
+)
+@pytest.mark.parametrize("vhosts", [0, 100])
+async def test_a_flush_that_broke_off_may_be_going_on(words: str, vhosts: int) -> None:
+    """The director goes on with it when doveadm is gone, so its exit status is no end of it."""
+    async with bench() as made:
+        made.directors.backends[A] = ("", vhosts, "up", 100)
+        made.directors.backends[B] = ("", 0, "up", 0)
+        made.directors.met[f"flush {A}"] = lambda: failed(137, words)
+        ended = await made.run(FLUSH)
+        assert ended.outcome is Outcome.UNKNOWN, ended.lines[0].note
+        assert [one.ip for one in unseen_flushes("test")] == [A]
+        with pytest.raises(OperationRefused, match="nobody has seen the end of the flush"):
+            await made.run(Request(Verb.REMOVE, (Target(B),)))
+
+
+async def test_what_doveadm_says_beside_the_matter_is_no_refusal() -> None:
+    """So it is waited for, and a flush that may have begun is not called off."""
+    noise = "doveadm: Error: net_connect_unix(/run/dovecot/stats-writer) failed: Permission denied"
+    async with bench() as made:
+
+        def later() -> Reply:
+            asyncio.get_running_loop().call_later(5 * SOON_S, made.directors.carry_out, f"update {A} 0")
+            return failed(75, f"{noise}\nError: {A}: Ring sync timed out")
+
+        made.directors.met[f"update {A} 0"] = later
+        assert (await made.run(update(0, A))).outcome is Outcome.APPLIED
+
+
+async def test_a_flush_that_was_refused_leaves_nothing_blocked() -> None:
+    async with bench() as made:
+        made.directors.met[f"flush {A}"] = lambda: failed(1, "sudo: a password is required")
+        ended = await made.run(FLUSH)
+        assert ended.outcome is Outcome.NOT_APPLIED
+        assert unseen_flushes("test") == ()
+
+
 # Users.
 
 
