@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director.changes import Change, Subject
 from director_tui.director.doveadm import CHANGE_LIMIT_S
 from director_tui.operations.plan import RowIs, RowIsGone, Verb
-from director_tui.operations.progress import LineStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,7 +51,7 @@ class OwnChanges:
             adds = progress.plan.request.verb is Verb.ADD
             for number, (command, line) in enumerate(zip(progress.plan.commands, progress.lines, strict=True)):
                 seen = id_, number, change.subject
-                if line.status is LineStatus.PENDING or seen in self._seen:
+                if line.sent_mono_s is None or seen in self._seen:
                     continue
                 if any(_is(change, effect) for effect in _effects(command.check, adds=adds)):
                     self._seen.add(seen)

@@ -48,7 +48,8 @@ OUTCOMES: Final[Mapping[LineStatus, Outcome]] = {LineStatus(outcome.value): outc
 class Line:
     """One command of the plan. ``output`` is cleaned; ``note`` is what the proof showed, if that needs words.
 
-    ``sent_mono_s`` is the monotonic clock when it was sent, ``elapsed_s`` how long it took, None until it ended.
+    ``sent_mono_s`` is the monotonic clock when it was sent, None of what never was; ``elapsed_s`` is how long it
+    took, None until it ended.
     """
 
     target: str

@@ -35,7 +35,7 @@ def operation(verb: Verb, *checks: Check, sent: int = 1000, id: str = "a") -> Pr
         fingerprint=Fingerprint({}),
     )
     lines = tuple(
-        Line("10.1.0.1", "", LineStatus.SENT if number < sent else LineStatus.PENDING)
+        Line("10.1.0.1", "", LineStatus.SENT, sent_mono_s=0.0) if number < sent else Line("10.1.0.1", "")
         for number, _ in enumerate(commands)
     )
     return Progress(id, plan, "", AT, 0.0, lines, Phase.RUNNING)
@@ -55,6 +55,18 @@ def test_what_a_sent_command_changes_is_ours_and_what_none_changes_is_not() -> N
     changes = [vhosts("10.1.0.1", "100", "0"), vhosts("10.1.0.2", "100", "0"), vhosts("10.1.0.1", "100", "5")]
     assert whose(own, *changes) == [TITLE, "", ""]
     assert own.mark(changes, 0.0)[0] == changes[0], "it is ours once; the next time somebody else did the same"
+
+
+def test_what_was_planned_and_never_sent_is_not_ours_when_somebody_else_does_it() -> None:
+    stopped = operation(Verb.UPDATE, RowIs("10.1.0.1", vhosts=0), RowIs("10.1.0.2", vhosts=0), sent=1)
+    sent, pending = stopped.lines
+    lines = (
+        replace(sent, status=LineStatus.NOT_APPLIED),
+        replace(pending, status=LineStatus.NOT_APPLIED, note="not sent"),
+    )
+    own = OwnChanges()
+    own.follow(replace(stopped, phase=Phase.ENDED, lines=lines), 0.0)
+    assert whose(own, vhosts("10.1.0.2", "100", "0"), vhosts("10.1.0.1", "100", "0")) == ["", TITLE]
 
 
 def test_every_verb_is_recognised_by_what_it_changes() -> None:
