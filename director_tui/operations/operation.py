@@ -40,7 +40,8 @@ LATER_BEAT_S: Final = 5.0
 """How often an unknown is looked at again, in seconds."""
 
 LATER_LIMIT_S: Final = 900.0
-"""For how long that is done."""
+"""For how long that is done: so long TCP itself may go on to deliver what was sent over a connection that we have lost,
+and what has not been carried out by then is not any more."""
 
 
 class Operation:
@@ -133,13 +134,15 @@ class Operation:
     async def look_again(self) -> None:
         """Read what is unknown until it is known, for as long as that makes sense; then say it and write it down."""
         deadline_s = self._times.mono_s() + LATER_LIMIT_S
-        while self._times.mono_s() < deadline_s:
+        last = False
+        while not last:
             await asyncio.sleep(LATER_BEAT_S)
+            last = self._times.mono_s() >= deadline_s
             unknown = self._unknown
             if not unknown:
                 return
             checks = [self._commands[index].check for index in unknown]
-            proof = Proof(self._links, {check: self._ends[check] for check in checks}, self._before)
+            proof = Proof(self._links, {check: self._ends[check] for check in checks}, self._before, last=last)
             await proof.look_once()
             verdicts = {index: proof.verdict(self._commands[index].check) for index in unknown}
             found = {index: one for index, one in verdicts.items() if one.outcome is not Outcome.UNKNOWN}

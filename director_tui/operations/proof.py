@@ -67,13 +67,8 @@ class End:
 
     @property
     def may_go_on(self) -> bool:
-        """Of a flush, whether it may be going on: a director goes on with it when its doveadm has broken off."""
+        """Whether a director may be at it, or come to it yet: it also goes on when its doveadm has broken off."""
         return self.status != 0 and not self.refused
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether the ring was not synced in time: the change may have been made, or may never be."""
-        return bool(self.status) and "Ring sync timed out" in self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +112,17 @@ class Proof:
     """Reads every director until all of them show what was wanted.
 
     ``ends`` has each check with how its command ended. ``before`` is what was seen before the command; only sessions
-    need it. ``sights`` is the last that each director showed, ``failures`` why one shows nothing.
+    need it. ``last`` is whether so much time has passed that a command whose end was not seen can't be on its way any
+    more. ``sights`` is the last that each director showed, ``failures`` why one shows nothing.
     """
 
     def __init__(
-        self, links: Sequence[DirectorLink], ends: Mapping[Check, End], before: Mapping[str, Sight] | None = None
+        self,
+        links: Sequence[DirectorLink],
+        ends: Mapping[Check, End],
+        before: Mapping[str, Sight] | None = None,
+        *,
+        last: bool = False,
     ) -> None:
         self.sights: Final[dict[str, Sight]] = {}
         self.failures: Final[dict[str, DirectorTuiError]] = {}
@@ -129,8 +130,9 @@ class Proof:
         self._ends = ends
         self._awaited = [check for check, end in ends.items() if not end.refused]
         self._before = before or {}
-        # A command whose end is open may still wait until the ring is synced.
-        self._ask_synced = any(end.status is None or end.timed_out for end in ends.values())
+        self._last = last
+        # A command that has not ended well may still wait until the ring is synced.
+        self._ask_synced = any(end.may_go_on for end in ends.values())
         self._failed: Counter[str] = Counter()
         self._news = asyncio.Event()
         self._over = asyncio.Event()
@@ -182,10 +184,12 @@ class Proof:
         """No director shows it; but that may be too early to say."""
         name = next(iter(self.sights))
         shown = _shown(check, self._before.get(name), self.sights[name])
-        if (end.status is None or end.timed_out) and not all(sight.synced for sight in self.sights.values()):
+        if end.may_go_on and not all(sight.synced for sight in self.sights.values()):
             return Verdict(Outcome.UNKNOWN, f"{shown}, but the ring is not synced: it may still be carried out")
         if isinstance(check, NoUsers) and end.may_go_on:
             return Verdict(Outcome.UNKNOWN, f"{shown}; the flush may still be going on")
+        if end.status is None and not self._last:
+            return Verdict(Outcome.UNKNOWN, f"{shown}; its end was not seen: it may still be carried out")
         if end.status == 0 and isinstance(check, SessionsEnded):
             return Verdict(Outcome.UNKNOWN, f"{shown}: they may have come back at once")
         said_yes = ", though doveadm said that it was done" if end.status == 0 else ""
