@@ -6,7 +6,7 @@ import enum
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeGuard
 
 from director_tui.director.changes import Subject
 from director_tui.operations.plan import Outcome
@@ -201,9 +201,14 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or _is_whole(value):
         return value
     raise ValueError("no whole number")
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    """To Python true is a number, too, and would become the vhost count ``True``."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _list(value: object) -> list[object]:
@@ -224,8 +229,7 @@ def _values(value: object) -> Values:
     if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
         raise ValueError("no values")
     return {
-        name: {key: one if isinstance(one, int) else _text(one) for key, one in each.items()}
-        for name, each in value.items()
+        name: {key: one if _is_whole(one) else _text(one) for key, one in each.items()} for name, each in value.items()
     }
 
 

@@ -114,6 +114,14 @@ def test_anything_else_is_no_record(line: bytes) -> None:
     assert from_json(line) is None
 
 
+def test_true_is_no_vhost_count() -> None:
+    """It would be set back to ``True``."""
+    values = as_json(PLANNED) | {"before": {"10.1.0.3": {"vhosts": True}}}
+    assert from_json(json.dumps(values).encode()) is None
+    values = as_json(PLANNED) | {"before": {"10.1.0.3": {"vhosts": 1}}}
+    assert from_json(json.dumps(values).encode()) is not None
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
