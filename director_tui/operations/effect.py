@@ -211,6 +211,13 @@ def _row(request: Request, target: Target, snapshot: Snapshot) -> TargetChange:
             return TargetChange(target.ip, now, replace(now, state=State.DOWN))
         case Verb.REMOVE:
             return TargetChange(target.ip, now, None)
+        case Verb.MOVE if request.user_hash is not None:
+            try:
+                doveadm.placement(request.user_hash, now.tag)
+            except ValueError as error:
+                why = f"whether the user gets to {target.ip} could not be seen: {error}"
+                raise OperationRefused(clean(why)) from None
+            return TargetChange(target.ip, now, now)
         case _:
             return TargetChange(target.ip, now, now)
 

@@ -557,6 +557,13 @@ def test_a_fingerprint_predicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     fingerprint(update(0, C), standing())
 
 
+def test_a_move_that_could_not_be_looked_for_afterwards_is_refused() -> None:
+    """The tag was cleaned when it was read, so a director would be asked for another one."""
+    odd = standing(changed(EIGHT, backend(B, tag="go\N{REPLACEMENT CHARACTER}ld")))
+    with pytest.raises(OperationRefused, match="can't be sent to a director"):
+        make_plan(MOVE, odd)
+
+
 ANY_BACKENDS = st.lists(
     st.builds(
         backend,
