@@ -6,15 +6,13 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from director_tui.link.history import SLOT_S
 from director_tui.link.monitor import LinkStatus, foreign, undecided
 from director_tui.operations.plan import Verb
 from director_tui.operations.words import listed, some
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from director_tui.link.history import History
     from director_tui.link.monitor import Reading
     from director_tui.operations.unseen_flush import UnseenFlush
 
@@ -53,8 +51,8 @@ class Circumstances:
 
     ``fresh`` is whether the reading is young enough to act on. ``running`` says which operation runs, and since when,
     as it stands in a sentence; empty if none does. ``unseen`` are the flushes whose end was not seen, while neither
-    :func:`stands_still` nor a person says that they are over. The executor, which takes a fresh reading itself and is
-    the operation that runs, says so here: ``fresh=True, running=""``.
+    user counts (standstill.py) nor a person say that they are over. The executor, which takes a fresh reading itself
+    and is the operation that runs, says so here: ``fresh=True, running=""``.
     """
 
     reading: Reading | None
@@ -102,18 +100,6 @@ def not_our_ring(reading: Reading) -> str:
     if director in foreign(reading.views):
         return f"{director} belongs to another ring"
     return ""
-
-
-def stands_still(history: History, ips: Collection[str]) -> bool:
-    """Whether the user counts of these backends have not changed for :data:`STILL_S`, with no reading missing.
-
-    Those that were not listed all the time don't count.
-    """
-    slots = int(STILL_S / SLOT_S) + 1
-    total = history.total()[-slots:]
-    if len(total) < slots or None in total:
-        return False
-    return all(len(set(history.users(ip)[-slots:])) == 1 for ip in ips)
 
 
 def _failure(reading: Reading) -> str:

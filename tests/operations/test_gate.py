@@ -9,14 +9,13 @@ import pytest
 
 from director_tui.director.parse import ring_view
 from director_tui.errors import ConnectionLost, OperationRefused
-from director_tui.link.history import History
 from director_tui.link.monitor import DirectorView, LinkState, LinkStatus, Reading
-from director_tui.operations.gate import Circumstances, Cure, Refusal, not_our_ring, refusal, stands_still
+from director_tui.operations.gate import Circumstances, Cure, Refusal, not_our_ring, refusal
 from director_tui.operations.plan import Verb
 from director_tui.operations.planning import fingerprint, make_plan
 from director_tui.operations.unseen_flush import UnseenFlush
 from tests.link.fakes import ring_output
-from tests.operations.standing import A, B, reading, standing, update
+from tests.operations.standing import A, reading, standing, update
 
 READY = Circumstances(reading())
 FLUSH = UnseenFlush("dir2", A, datetime(2026, 11, 23, 21, 40, tzinfo=UTC))
@@ -124,39 +123,3 @@ def test_no_plan_is_made_for_a_ring_that_is_not_ours(broken: Reading, why: str) 
     for attempt in (make_plan, fingerprint):
         with pytest.raises(OperationRefused, match=why):
             attempt(update(0, A), standing(on=broken))
-
-
-def history(*counts: dict[str, int] | None) -> History:
-    """A reading each 10 s; None is one that failed."""
-    kept = History(interval_s=2.0)
-    for number, users in enumerate(counts):
-        if users is not None:
-            kept.add(number * 10.0, users)
-    return kept
-
-
-STILL = {A: 700, B: 30}
-
-
-def test_user_counts_that_stand_still_for_a_minute() -> None:
-    assert not stands_still(history(*[STILL] * 6), [A])
-    assert stands_still(history(*[STILL] * 7), [A])
-    assert stands_still(history(*[{A: 900, B: 30}] * 9, *[STILL] * 7), [A, B])
-
-
-@pytest.mark.parametrize(
-    "last",
-    [
-        [STILL] * 6 + [{A: 699, B: 30}],
-        [STILL] * 3 + [{A: 701, B: 30}] + [STILL] * 3,
-        [STILL] * 3 + [None, None] + [STILL] * 4,
-        [STILL] * 3 + [{B: 30}] * 4,
-    ],
-)
-def test_user_counts_that_move_or_are_not_known_do_not_stand_still(last: list[dict[str, int] | None]) -> None:
-    assert not stands_still(history(*last), [A])
-    assert not stands_still(history(), [A])
-
-
-def test_others_may_move() -> None:
-    assert stands_still(history(*({A: 700, B: number} for number in range(7))), [A])
