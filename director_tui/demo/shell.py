@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from director_tui.demo.command import EX_NOT_FOUND, OK
-from director_tui.director.doveadm import one_after_the_other
+from director_tui.director.doveadm import RING_SYNC_TIMED_OUT, one_after_the_other
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from director_tui.demo.command import Answer
 
@@ -37,9 +37,9 @@ class Shell:
         """What these words start; None if it is anything else."""
         if len(argv) != len(one_after_the_other("")):
             return None
-        *_, mark, how = argv
-        go_on = how == "on"
-        return cls(mark, go_on) if tuple(argv) == one_after_the_other(mark, go_on=go_on) else None
+        mark = argv[-1]
+        kinds = (cls(mark, go_on) for go_on in (False, True) if tuple(argv) == one_after_the_other(mark, go_on=go_on))
+        return next(kinds, None)
 
     async def run(
         self,
@@ -48,25 +48,65 @@ class Shell:
         write: Callable[[bytes, bytes], Awaitable[bool]],
     ) -> int:
         """Its exit status. ``write`` takes what goes to standard output and error, and says whether anybody still
-        listens: who writes to nobody is ended, whatever there is still to do."""
+        listens: who writes to nobody is ended, whatever there is still to do, unless it is to go on."""
         alive = await write(*self._said("ready"))
+        if self.go_on:
+            return await self._to_the_end([line async for line in _whole(lines)], execute, write)
         while alive and (line := await lines.readline()).endswith(b"\n"):
             try:
-                words = shlex.split(line.decode("utf-8", "surrogateescape"))
+                words = _words(line)
             except ValueError:
-                await write(b"", f"{self.mark}: 1: eval: Syntax error: Unterminated quoted string\n".encode())
+                await write(b"", self._syntax_error)
                 return EX_SYNTAX
-            status = OK
-            if words:
-                answer = await execute(words)
-                status, stderr = answer.status, answer.stderr
-                if status == EX_NOT_FOUND and words[0] != "env":
-                    stderr = f"{self.mark}: 1: eval: {words[0]}: not found\n".encode("utf-8", "surrogateescape")
-                await write(answer.stdout, stderr)
+            status, stdout, stderr = await self._run(words, execute)
+            await write(stdout, stderr)
             alive = await write(*self._said(str(status)))
-            if status != OK and not self.go_on:
+            if status != OK:
                 return status
         return OK
 
+    async def _to_the_end(
+        self,
+        lines: Sequence[bytes],
+        execute: Callable[[Sequence[str]], Awaitable[Answer]],
+        write: Callable[[bytes, bytes], Awaitable[bool]],
+    ) -> int:
+        for line in lines:
+            try:
+                status, stdout, stderr = await self._run(_words(line), execute)
+            except ValueError:
+                status, stdout, stderr = EX_SYNTAX, b"", self._syntax_error
+            await write(stdout, stderr.rstrip(b"\n") + b"\n" if stderr else b"")
+            await write(*self._said(str(status)))
+            if status != OK and RING_SYNC_TIMED_OUT.encode() in stderr:
+                return status
+        return OK
+
+    async def _run(
+        self, words: Sequence[str], execute: Callable[[Sequence[str]], Awaitable[Answer]]
+    ) -> tuple[int, bytes, bytes]:
+        if not words:
+            return OK, b"", b""
+        answer = await execute(words)
+        if answer.status == EX_NOT_FOUND and words[0] != "env":
+            stderr = f"{self.mark}: 1: eval: {words[0]}: not found\n".encode("utf-8", "surrogateescape")
+            return answer.status, answer.stdout, stderr
+        return answer.status, answer.stdout, answer.stderr
+
+    @property
+    def _syntax_error(self) -> bytes:
+        return f"{self.mark}: 1: eval: Syntax error: Unterminated quoted string\n".encode()
+
     def _said(self, what: str) -> tuple[bytes, bytes]:
         return f"\n{self.mark} {what}\n".encode(), f"\n{self.mark}\n".encode()
+
+
+async def _whole(lines: Lines) -> AsyncIterator[bytes]:
+    """Every line that has an end."""
+    while (line := await lines.readline()).endswith(b"\n"):
+        yield line
+
+
+def _words(line: bytes) -> list[str]:
+    """Raises ValueError where a quotation does not end."""
+    return shlex.split(line.decode("utf-8", "surrogateescape"))

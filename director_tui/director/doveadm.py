@@ -49,6 +49,9 @@ CHANGE_LIMIT_S: Final = 75.0
 """How long the end of a changing call is waited for. A director holds it back for up to 30 s until its ring is synced,
 and its answer for up to 30 s more until the change has gone round."""
 
+RING_SYNC_TIMED_OUT: Final = "Ring sync timed out"
+"""What doveadm says where a change was not seen to go round the ring: it may have been made, or may be later."""
+
 LONGEST_ARGUMENT: Final = 1024
 """Characters of a name or a tag. A director itself closes the conversation at a line of more bytes than this."""
 
@@ -220,16 +223,26 @@ def one_after_the_other(mark: str, *, go_on: bool = False) -> tuple[str, ...]:
 
     When it begins it prints the line ``mark ready``, and after each command ``mark STATUS``; on standard error it
     prints ``mark`` alone each time, so that both outputs can be cut. An empty line comes before each of these. ``mark``
-    is a word that nobody can guess. At the first command that fails it ends, unless it is to ``go_on``.
+    is a word that nobody can guess. At the first command that fails it ends.
+
+    One that is to ``go_on`` first takes all lines, up to the end of its input, and then runs them whether anybody still
+    listens or not: also past those that fail, but for one that fails because the ring is not synced.
     """
-    return ("sh", "-c", _ONE_AFTER_THE_OTHER, mark, "on" if go_on else "end")
+    return ("sh", "-c", _TO_THE_END if go_on else _UP_TO_A_FAILURE, mark)
 
 
 # One line without exclamation marks and single quotes, because the login shell, which may be a csh, has to pass it on.
-_ONE_AFTER_THE_OTHER: Final = (
-    r"""say() { printf "\n%s %s\n" "$0" "$1"; printf "\n%s\n" "$0" >&2; }; say ready; """
-    r"""while IFS= read -r line; do eval "$line" </dev/null; s=$?; say "$s"; """
-    r"""[ "$s" -eq 0 ] || [ "$1" = on ] || exit "$s"; done"""
+_SAY_READY: Final = r"""say() { printf "\n%s %s\n" "$0" "$1"; printf "\n%s\n" "$0" >&2; }; say ready; """
+_UP_TO_A_FAILURE: Final = (
+    _SAY_READY
+    + r"""while IFS= read -r line; do eval "$line" </dev/null; s=$?; say "$s"; [ "$s" -eq 0 ] || exit "$s"; done"""
+)
+_TO_THE_END: Final = (
+    r"""trap "" PIPE HUP; exec 3>&1; """
+    + _SAY_READY
+    + r"""while IFS= read -r line; do set -- "$@" "$line"; done; for line do """
+    r"""e=$(eval "$line" </dev/null 2>&1 >&3); s=$?; [ -z "$e" ] || printf "%s\n" "$e" >&2; say "$s"; """
+    rf"""[ "$s" -eq 0 ] || case $e in *"{RING_SYNC_TIMED_OUT}"*) exit "$s";; esac; done"""
 )
 
 

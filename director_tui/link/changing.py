@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from director_tui.director.doveadm import RING_SYNC_TIMED_OUT
 from director_tui.errors import DirectorTuiError, NoAnswer, ShellRefused
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SENT_AT_A_TIME: Final = 4
 """How many calls of a batch are on their way or running: enough that the director never waits for us. When the
-connection is lost no more than these can still be carried out."""
+connection is lost no more than these can still be carried out. A batch that goes on is sent whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,13 @@ class Slower:
 Event = Sent | Ended | Slower
 
 
-async def carry_out(link: DirectorLink, calls: Sequence[Call[None]], said: Callable[[Event], None]) -> None:
+async def carry_out(
+    link: DirectorLink, calls: Sequence[Call[None]], said: Callable[[Event], None], *, go_on: bool = False
+) -> None:
     """Carry these calls out on one director, in order, up to the first that ends with another status than 0.
+
+    With ``go_on`` only one that fails because the ring is not synced is such an end; and a batch, once it is sent, goes
+    on over there when the connection is lost.
 
     It returns when all have ended or one has failed: the last Ended tells. What was sent behind one that failed is not
     carried out. Raises ValueError, before anything is sent, for a call that changes nothing or can't be one line.
@@ -85,9 +91,9 @@ async def carry_out(link: DirectorLink, calls: Sequence[Call[None]], said: Calla
     if not commands:
         return
     connection = await asyncio.shield(link.connecting())
-    batch = _Batch(link.name, [call.limit_s for call in calls], said)
+    batch = _Batch(link.name, [call.limit_s for call in calls], said, go_on=go_on)
     try:
-        shell = await _shell(connection, said) if len(commands) > 1 else None
+        shell = await _shell(connection, said, go_on=go_on) if len(commands) > 1 else None
         if shell is not None:
             await batch.through(shell, commands)
         else:
@@ -100,9 +106,9 @@ async def carry_out(link: DirectorLink, calls: Sequence[Call[None]], said: Calla
         batch.send_no_more()
 
 
-async def _shell(connection: Connection, said: Callable[[Event], None]) -> Shell | None:
+async def _shell(connection: Connection, said: Callable[[Event], None], *, go_on: bool) -> Shell | None:
     try:
-        shell = await connection.open_shell()
+        shell = await connection.open_shell(go_on=go_on)
     except ShellRefused as refused:
         said(Slower(str(refused)))
         return None
@@ -113,7 +119,9 @@ async def _shell(connection: Connection, said: Callable[[Event], None]) -> Shell
 class _Batch:
     """Calls on their way, oldest first, with the reply that each will have."""
 
-    def __init__(self, director: str, limits_s: Sequence[float], said: Callable[[Event], None]) -> None:
+    def __init__(self, director: str, limits_s: Sequence[float], said: Callable[[Event], None], *, go_on: bool) -> None:
+        self._go_on = go_on
+        self._at_a_time = len(limits_s) if go_on else SENT_AT_A_TIME
         self._director = director
         self._limits_s = limits_s
         self._said = said
@@ -123,10 +131,12 @@ class _Batch:
     async def through(self, shell: Shell, commands: Sequence[Sequence[str]]) -> None:
         try:
             for index, command in enumerate(commands):
-                if len(self._on_their_way) == SENT_AT_A_TIME and not await self._next_is_well():
+                if len(self._on_their_way) == self._at_a_time and not await self._next_is_well():
                     return
                 self._said(Sent(index))
                 self._on_their_way.append((index, shell.send(command)))
+            if self._go_on:
+                shell.finish()  # it begins when it has everything
             while self._on_their_way and await self._next_is_well():
                 pass
         finally:
@@ -152,7 +162,7 @@ class _Batch:
         return self._open
 
     async def _next_is_well(self) -> bool:
-        """Wait for the oldest, and whether it ended well. One whose end is not seen stays on its way."""
+        """Wait for the oldest, and whether the next may follow. One whose end is not seen stays on its way."""
         index, reply = self._on_their_way[0]
         limit_s = self._limits_s[index]
         await asyncio.wait([reply], timeout=None if math.isinf(limit_s) else limit_s)
@@ -164,7 +174,7 @@ class _Batch:
         ended = reply.result()
         self._on_their_way.popleft()
         self._end(index, ended)
-        return ended.status == 0
+        return ended.status == 0 or (self._go_on and RING_SYNC_TIMED_OUT.encode() not in ended.stderr)
 
     def _late(self, index: int, reply: asyncio.Future[Reply]) -> None:
         if not reply.cancelled() and reply.exception() is None:

@@ -283,8 +283,9 @@ class Connection:
     async def open_shell(self, *, go_on: bool = False) -> Shell:
         """A shell that runs commands one after the other, up to the first that fails, unless it is to ``go_on``.
 
-        It has a session of its own for as long as it runs, beside those of run(). Raises ConnectionLost,
-        SessionRefused, and ShellRefused where something else answers than a shell.
+        One that goes on runs nothing before it is finish()ed; then it runs everything, whatever becomes of us. It has a
+        session of its own for as long as it runs, beside those of run(). Raises ConnectionLost, SessionRefused, and
+        ShellRefused where something else answers than a shell.
         """
         shell = Shell(self.destination, go_on=go_on)
         try:

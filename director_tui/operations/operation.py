@@ -202,7 +202,7 @@ class Operation:
         """Only a person decides what a failure means for the rest."""
         failed = next(line for line in reversed(self.progress.lines) if line.status is LineStatus.FAILED)
         others = f"the other {len(left)}" if len(left) > 1 else "the last one"
-        if "Ring sync timed out" in failed.output:
+        if doveadm.RING_SYNC_TIMED_OUT in failed.output:
             what = f"The ring was not synced in time: {failed.target} may have been changed, or may be later."
         else:
             first = failed.output.partition("\n")[0] or "it said nothing"

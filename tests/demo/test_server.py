@@ -19,6 +19,7 @@ from director_tui.director.hashring import user_hash
 from director_tui.errors import AuthenticationFailed, HostKeyError, LinkError
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Ssh
+from tests.link.fakes import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -219,19 +220,22 @@ class Watched(PracticeRing):
 
 
 @pytest.mark.parametrize("go_on", [False, True])
-async def test_a_shell_whose_client_disappears_ends_what_it_runs_and_begins_nothing_more(go_on: bool) -> None:
+async def test_a_shell_whose_client_disappears_begins_nothing_more_unless_it_is_to_go_on(go_on: bool) -> None:
     ring = Watched()
     ring.stall(2)
     async with await serve(ring) as server, asyncio.timeout(10):
         async with connect(server) as client:
             shell = await client.create_process(in_shell(go_on=go_on))
             shell.stdin.write("doveadm director update 10.1.0.1 7\ndoveadm director update 10.1.0.2 7\n")
+            if go_on:
+                shell.stdin.write_eof()
             await ring.begun.wait()
             client.abort()
         async with connect(server) as client:
             ring.go_on()
             assert (await client.run("doveadm director update 10.1.0.3 7")).exit_status == 0
-    assert [each.vhosts == 7 for each in ring.backends[:3]] == [True, False, True]
+            await until(lambda: not go_on or ring.backends[1].vhosts == 7)
+    assert [each.vhosts == 7 for each in ring.backends[:3]] == [True, go_on, True]
 
 
 async def test_a_command_whose_client_disappears_goes_on() -> None:

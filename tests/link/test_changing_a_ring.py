@@ -88,6 +88,29 @@ async def test_a_connection_that_is_cut_in_the_middle_of_a_batch(
     assert ended < len(changed) <= sent + 1
 
 
+async def test_a_batch_that_goes_on_when_its_connection_is_cut(
+    make_ring: MakeRing, make_sshd: MakeSshd, make_ssh: MakeSsh, tmp_path: Path
+) -> None:
+    ring = make_ring(backends=" ".join(TWO_HUNDRED))
+    sshd = make_sshd()
+    ended: list[Ended] = []
+
+    def cut(event: Event) -> None:
+        if isinstance(event, Ended):
+            ended.append(event)
+        if isinstance(event, Ended) and event.index == 30:
+            sshd.kill_sessions()
+
+    calls = [doveadm.update("192.0.2.1", 0), *(doveadm.update(ip, 0) for ip in TWO_HUNDRED)]
+    async with linked(ring.directors[0], sshd, make_ssh, tmp_path) as link:
+        with pytest.raises(ConnectionLost):
+            await carry_out(link, calls, cut, go_on=True)
+    assert [one.status for one in ended] == [75, *[0] * (len(ended) - 1)]
+    assert 30 < len(ended) < 150
+    for director in ring.directors:
+        assert wait_until(lambda: set(vhosts(director).values()) == {"0"}, 30), director.name  # noqa: B023
+
+
 async def test_a_director_that_is_stopped_in_the_middle_of_a_batch(
     make_ring: MakeRing, make_sshd: MakeSshd, make_ssh: MakeSsh, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from director_tui.director.doveadm import RING_SYNC_TIMED_OUT
 from director_tui.errors import ConnectionLost, DirectorTuiError, ShellRefused
 from director_tui.link.monitor import Monitor
 from director_tui.link.ssh import Reply
@@ -119,10 +120,10 @@ class ChangingConnection(FakeConnection):
 
         return asyncio.create_task(run())
 
-    async def open_shell(self) -> FakeShell:
+    async def open_shell(self, *, go_on: bool = False) -> FakeShell:
         if not self.shell:
             raise ShellRefused(f"{self.destination}: no remote shell takes several commands there")
-        return FakeShell(self)
+        return FakeShell(self, go_on=go_on)
 
     async def change(self, argv: Sequence[str]) -> Reply:
         words = tuple(argv[3:])
@@ -137,9 +138,10 @@ class ChangingConnection(FakeConnection):
 
 
 class FakeShell:
-    """Runs what it is sent in order, up to the first that fails."""
+    """Runs what it is sent in order, up to the first that fails, unless it is to go on: then past it."""
 
-    def __init__(self, connection: ChangingConnection) -> None:
+    def __init__(self, connection: ChangingConnection, *, go_on: bool = False) -> None:
+        self._go_on = go_on
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._connection = connection
         self._waiting: deque[tuple[Sequence[str], asyncio.Future[Reply]]] = deque()
@@ -170,7 +172,7 @@ class FakeShell:
                 failure = error
             else:
                 reply.set_result(said)
-                if said.status == 0:
+                if said.status == 0 or (self._go_on and RING_SYNC_TIMED_OUT.encode() not in said.stderr):
                     continue
                 failure = ConnectionLost("the remote shell ended before the command did")
             self._failure = failure

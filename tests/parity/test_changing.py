@@ -321,14 +321,35 @@ def test_commands_run_one_after_the_other_in_one_shell(any_ring: AnyRing) -> Non
     assert [each.vhosts for each in any_ring.ask(doveadm.status())] == [7, 8, *[100] * (len(known) - 2)]
 
     assert any_ring.in_shell("M", []) == Answer(0, b"\nM ready\n", b"\nM\n")
-    unterminated = any_ring.in_shell("M", ["doveadm director 'up", f"doveadm director down {ip}"], go_on=True)
+    wrong = ["doveadm director 'up", f"doveadm director down {ip}"]
+    unterminated = any_ring.in_shell("M", wrong)
     assert (unterminated.status, unterminated.stdout) == (2, b"\nM ready\n")
     assert b"Syntax error: Unterminated quoted string" in unterminated.stderr
     assert any_ring.ask(doveadm.status())[0].state is State.UP
+    unterminated = any_ring.in_shell("M", wrong, go_on=True)
+    assert (unterminated.status, unterminated.stdout) == (0, b"\nM ready\n\nM 2\n\nM 0\n")
+    assert b"Syntax error: Unterminated quoted string" in unterminated.stderr
+    assert any_ring.ask(doveadm.status())[0].state is State.DOWN
+
+
+def test_what_goes_on_in_one_shell_ends_where_the_ring_is_not_synced(any_ring: AnyRing) -> None:
+    ip, other, *_ = ips(any_ring)
+    any_ring.stall(2)
+    lines = [
+        f"doveadm director update {UNKNOWN} 7",
+        f"doveadm director update {ip} 7",
+        f"doveadm director down {other}",
+    ]
+    answer = any_ring.in_shell("M", lines, go_on=True)
+    any_ring.go_on(2)
+    assert (answer.status, answer.stdout) == (75, b"\nM ready\n\nM 75\n\nM 75\n")
+    assert b"Ring sync timed out" in answer.stderr
+    any_ring.wait(lambda: all(any_ring.ask(doveadm.ring_status(), director).healthy for director in range(3)))
+    assert any_ring.ask(doveadm.status())[1].state is State.UP
 
 
 @pytest.mark.parametrize("go_on", [False, True])
-def test_a_real_shell_to_which_nobody_listens_any_more_begins_nothing_more(tmp_path: Path, go_on: bool) -> None:
+def test_a_real_shell_to_which_nobody_listens_any_more_goes_on_only_if_it_is_to(tmp_path: Path, go_on: bool) -> None:
     """What sshd leaves of it when a connection is lost; tests/demo/test_server.py has the practice ring's."""
     os.mkfifo(tmp_path / "gate")
     with subprocess.Popen(
@@ -347,7 +368,8 @@ def test_a_real_shell_to_which_nobody_listens_any_more_begins_nothing_more(tmp_p
         assert shell.stderr.readline() + shell.stderr.readline() == b"\nMARK\n"
         shell.stdout.close()
         shell.stderr.close()
+        shell.stdin.close()
         (tmp_path / "gate").write_text("open")
-        assert shell.wait(30) == -signal.SIGPIPE
+        assert shell.wait(30) == (0 if go_on else -signal.SIGPIPE)
     assert (tmp_path / "first").read_text() == "open"
-    assert not (tmp_path / "second").exists()
+    assert (tmp_path / "second").exists() is go_on
