@@ -61,6 +61,17 @@ def read_state(cluster: str, name: str, limit: int) -> bytes | None:
         raise _failed(file, "can't be read", error) from None
 
 
+def state_names(cluster: str) -> tuple[str, ...]:
+    """The names of what is in the cluster's state, in their order; nothing if there is none. Raises StateError."""
+    folder = state_folder(cluster)
+    try:
+        return tuple(sorted(os.listdir(folder)))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise _failed(folder, "can't be read", error) from None
+
+
 def write_state(cluster: str, name: str, content: bytes) -> None:
     """Put a file into the cluster's state, or put another in its place. It is on disk when this returns.
 

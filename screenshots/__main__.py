@@ -101,7 +101,7 @@ class Director:
         self._directors = directors
         self._number = number
 
-    async def run(self, argv: Sequence[str], limit_s: float, *, kept: bool = False) -> Reply:
+    async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"", kept: bool = False) -> Reply:
         self._directors.calls += 1
         words = [word for word in argv if word != "env" and "=" not in word]
         answer = self._directors.ring.execute(self._number, words)

@@ -18,6 +18,7 @@ import asyncssh
 
 from director_tui.demo.command import Answer, behind_env
 from director_tui.demo.population import TICKS_PER_S
+from director_tui.demo.records import Records
 from director_tui.demo.shell import Shell
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 USER: Final = "demo"
 HOST: Final = "127.0.0.1"
+READ_LIMIT_BYTES: Final = 2 * 1024 * 1024
+"""So much at most is taken of what a command is given to read."""
 
 
 async def serve(ring: PracticeRing, *, speed: float = 1.0) -> PracticeServer:
@@ -132,6 +135,7 @@ class _Door:
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
         self._listener: asyncssh.SSHAcceptor | None = None
         self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._records = Records()
 
     @property
     def known_hosts_line(self) -> str:
@@ -179,6 +183,8 @@ class _Door:
             answer = words
         elif (shell := Shell.of(behind_env(words))) is not None:
             answer = Answer(await shell.run(process.stdin, self._execute, write))
+        elif (keep := self._records.answer(behind_env(words))) is not None:
+            answer = keep(await process.stdin.read(READ_LIMIT_BYTES))
         else:
             answer = await self._execute(words)
         await write(answer.stdout, answer.stderr)

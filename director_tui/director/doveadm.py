@@ -1,7 +1,8 @@
 """Every doveadm and doveconf call of this program, as values.
 
-This is the complete list of what is ever run on a director. A call is the words after ``doveadm`` or ``doveconf``, how
-long to wait for it, and how to read what it prints; :meth:`Call.command` makes the whole command line.
+With the two commands of :mod:`director_tui.director.record_commands` this is the complete list of what is ever run on
+a director. A call is the words after ``doveadm`` or ``doveconf``, how long to wait for it, and how to read what it
+prints; :meth:`Call.command` makes the whole command line.
 
 ``-f tab`` stands before the subcommand because some subcommands have an ``-f`` of their own, and ``--`` before whatever
 a person typed. Backends are always named by literal IPs: for a name with several addresses doveadm sends several
@@ -57,10 +58,11 @@ LONGEST_ARGUMENT: Final = 1024
 
 
 class Tool(enum.Enum):
-    """The program on the director, whose words the configuration sets (``sudo -n doveadm``)."""
+    """The program on the director, whose words the configuration sets (``sudo -n doveadm``); but for the shell."""
 
     DOVEADM = "doveadm"
     DOVECONF = "doveconf"
+    SH = "sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Call(Generic[ResultT_co]):
     standard output into the result, and raises MalformedOutput. ``changes`` is whether the ring may be another after
     it: such a call is never ended from here, only waited for no longer. ``waits_for_sync`` is whether the director
     holds it back until the ring is synced (up to 30 s before and after), ``honest`` whether exit status 0 means
-    success; where it doesn't, standard error tells.
+    success; where it doesn't, standard error tells. ``stdin`` is what it is given to read.
     """
 
     tool: Tool
@@ -81,6 +83,7 @@ class Call(Generic[ResultT_co]):
     changes: bool = False
     waits_for_sync: bool = False
     honest: bool = True
+    stdin: bytes = b""
 
     def command(self, tool_words: Sequence[str]) -> tuple[str, ...]:
         """The whole argument vector, given the words for this call's tool (``("sudo", "-n", "doveadm")``)."""
@@ -89,8 +92,8 @@ class Call(Generic[ResultT_co]):
     @property
     def title(self) -> str:
         """What to call it in a sentence: the tool and its subcommand, without options and arguments."""
-        if self.tool is Tool.DOVECONF:
-            return "doveconf"
+        if self.tool is not Tool.DOVEADM:
+            return str(self.tool.value)
         words = self.words[len(_FORMAT) :] if self.words[: len(_FORMAT)] == _FORMAT else self.words
         return " ".join(["doveadm", *words[: 3 if words[:2] == ("director", "ring") else 2]])
 

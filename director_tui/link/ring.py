@@ -88,7 +88,7 @@ class DirectorLink:
         connection = await asyncio.shield(self.connecting())
         self._running += 1
         try:
-            reply = await connection.run(self.command(call), call.limit_s, kept=call in POLLED)
+            reply = await connection.run(self.command(call), call.limit_s, stdin=call.stdin, kept=call in POLLED)
         except DirectorTuiError as error:
             self.note_failure(connection, error)
             raise
@@ -132,7 +132,8 @@ class DirectorLink:
 
     def command(self, call: Call[object]) -> tuple[str, ...]:
         """The argument vector of a call here, with this director's own words for doveadm or doveconf."""
-        return call.command(self.config.doveadm if call.tool is Tool.DOVEADM else self.config.doveconf)
+        words = {Tool.DOVEADM: self.config.doveadm, Tool.DOVECONF: self.config.doveconf, Tool.SH: ("sh",)}
+        return call.command(words[call.tool])
 
     def connecting(self) -> asyncio.Task[Connection]:
         """The connection, or the attempt to make one that is under way or is begun by this.

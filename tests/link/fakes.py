@@ -35,7 +35,7 @@ class FakeConnection:
         self.ran: list[tuple[str, ...]] = []
         self._answers = answers
 
-    async def run(self, argv: Sequence[str], limit_s: float, *, kept: bool = False) -> Reply:
+    async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"", kept: bool = False) -> Reply:
         assert tuple(argv[:3]) == ("env", "TZ=UTC", "LC_ALL=C")
         assert limit_s > 0
         if self.lost:

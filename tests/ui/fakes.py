@@ -224,7 +224,7 @@ class FakeConnection:
     abandoned: int = 0
     changing: bool = False
 
-    async def run(self, argv: Sequence[str], limit_s: float, *, kept: bool = False) -> FakeReply:
+    async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"", kept: bool = False) -> FakeReply:
         if self.lost:
             raise ConnectionLost(f"{self.destination}: the connection was lost", "")
         try:
