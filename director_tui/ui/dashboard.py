@@ -81,6 +81,7 @@ class Dashboard(LiveScreen):
         self._change = change
         self._drawn: Snapshot | None = None
         self._rows_stand_on: tuple[object, ...] = ()
+        self._lines_stand_on: tuple[object, ...] = ()
         self._totals = Lines()
         self._message = Remark()
         self._grid = Grid[BackendRow](COLUMNS, key=lambda row: row.backend.ip, matches=matches)
@@ -109,8 +110,12 @@ class Dashboard(LiveScreen):
         if reading.snapshot is not None and reading.snapshot is not self._drawn:
             self._drawn = reading.snapshot
             self._show_backends(present, reading.snapshot)
-        self._show_message(reading)
-        self._show_totals()
+        # The same reading in the same slot says nothing new here: of most, only the status line is another one.
+        stands_on = reading, present.history.slot, self.line_width, self.has_class("-tiny")
+        if stands_on != self._lines_stand_on:
+            self._lines_stand_on = stands_on
+            self._show_message(reading)
+            self._show_totals()
 
     def show_stale(self, stale: bool) -> None:
         self._grid.set_stale(stale)
