@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests.ring.fixtures import (
     REAL_FIXTURES,
+    dashboard,
     make_ring,
     make_sshd,
     missing_packages,
@@ -17,12 +18,22 @@ from tests.ring.fixtures import (
     real_sshds,
     ring_agent,
     ring_known_hosts,
+    terminal,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["make_ring", "make_sshd", "real_ring", "real_sshds", "ring_agent", "ring_known_hosts"]
+__all__ = [
+    "dashboard",
+    "make_ring",
+    "make_sshd",
+    "real_ring",
+    "real_sshds",
+    "ring_agent",
+    "ring_known_hosts",
+    "terminal",
+]
 
 # A machine that is busy for a moment is no counterexample.
 settings.register_profile("untimed", deadline=None)

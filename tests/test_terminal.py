@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -13,50 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ring.processes import wait_until
-from tests.ring.terminal import GONE, Terminal
+from tests.ring.terminal import GONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.ring.dashboard import Dashboard
     from tests.ring.fixtures import MakeRing
     from tests.ring.real import RealDirector, RealRing
-    from tests.ring.sshd import Agent, Sshd
+    from tests.ring.terminal import Terminal
 
 pytestmark = pytest.mark.real_ring
-
-
-@pytest.fixture
-def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    opened = Terminal(tmp_path_factory.mktemp("t"))
-    yield opened
-    opened.end()
-
-
-@pytest.fixture
-def dashboard(real_sshds: list[Sshd], ring_agent: Agent, ring_known_hosts: Path, tmp_path: Path) -> Dashboard:
-    return Dashboard(real_sshds, ring_agent, ring_known_hosts, tmp_path / "config.toml")
-
-
-class Dashboard:
-    """Starts director-tui on a ring in a terminal."""
-
-    def __init__(self, sshds: list[Sshd], agent: Agent, known_hosts: Path, config: Path) -> None:
-        self._sshds = sshds
-        self._agent = agent
-        self._known_hosts = known_hosts
-        self._config = config
-
-    def open(self, terminal: Terminal, ring: RealRing, width: int, height: int) -> None:
-        directors = ", ".join(
-            f"{{ssh = {json.dumps(sshd.destination)}, doveadm = {json.dumps(director.doveadm_words)}}}"
-            for sshd, director in zip(self._sshds, ring.directors, strict=True)
-        )
-        known_hosts = json.dumps(str(self._known_hosts))
-        text = f"[clusters.real]\ndirectors = [{directors}]\nknown_hosts = {known_hosts}\ninterval = 1\n"
-        self._config.write_text(text)
-        words = [sys.executable, "-m", "director_tui", "--config", str(self._config)]
-        terminal.start(words, width, height, SSH_AUTH_SOCK=str(self._agent.socket))
 
 
 IPS = [f"127.0.1.{number}" for number in range(1, 9)]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.ring import real, sshd, terminal
+from tests.ring import real, sshd
+from tests.ring import terminal as terminals
+from tests.ring.dashboard import Dashboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +44,7 @@ class MakeSshd(Protocol):
 
 def missing_packages() -> list[str]:
     """What the tests marked real_ring lack on this machine."""
-    return [*real.missing(), *sshd.missing(), *terminal.missing()]
+    return [*real.missing(), *sshd.missing(), *terminals.missing()]
 
 
 @pytest.fixture(scope="session")
@@ -104,3 +106,17 @@ def make_sshd() -> Iterator[MakeSshd]:
             return stack.enter_context(sshd.Sshd(name, client_key, extra, environment))
 
         yield make
+
+
+@pytest.fixture
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[terminals.Terminal]:
+    """A terminal for one program; it ends with the test."""
+    opened = terminals.Terminal(tmp_path_factory.mktemp("t"))
+    yield opened
+    opened.end()
+
+
+@pytest.fixture
+def dashboard(real_sshds: list[sshd.Sshd], ring_agent: sshd.Agent, ring_known_hosts: Path, tmp_path: Path) -> Dashboard:
+    """Opens the program on a ring in a terminal."""
+    return Dashboard(real_sshds, ring_agent, ring_known_hosts, tmp_path / "config.toml")

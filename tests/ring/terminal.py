@@ -47,6 +47,10 @@ class Terminal:
     def lines(self) -> list[str]:
         return self._run("capture-pane", "-p").splitlines()
 
+    def styled(self) -> str:
+        """The screen with its colours and styles as escape sequences."""
+        return self._run("capture-pane", "-p", "-e")
+
     def shows(self, *texts: str) -> bool:
         screen = "\n".join(self.lines())
         return all(text in screen for text in texts)
