@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 FIRST_S: Final = 0.5
 """So long a plan that is new on the screen can't be agreed to: what was being pressed was not for it."""
+TOO_SOON: Final = "the plan has only just appeared: press again"
 CHANGES_SAID: Final = 3
 
 
@@ -87,7 +88,7 @@ class PlanDialog(Sheet):
         self._cluster_label = Static(classes="label", markup=False)
         self._status = Sentences(id="status")
         self._cancel = Button("Cancel", id="cancel", compact=True)
-        self._action = Button("", id="action", compact=True)
+        self._action = Button("", id="action", compact=True, classes="-off")
         self._count = Button("Count exactly", id="count", compact=True)
         self._again = Button("Plan again", id="again", compact=True)
         self._buttons = Horizontal(id="buttons")
@@ -279,6 +280,8 @@ class PlanDialog(Sheet):
             self._agreed = True
             self._say(("checking once more…", STYLES[MUTED]))
             self._agree(self._plan, clean(self._reason.value.strip()))
+        elif not self._settled:
+            self._say((TOO_SOON, STYLES[ATTENTION]))
 
     # Counting
 
