@@ -234,4 +234,6 @@ class Executor:
         )
         outcome = Outcome.UNKNOWN if lines != progress.lines else None
         notes = (*progress.notes, note) if note else progress.notes
-        self._show(replace(progress, phase=Phase.ENDED, question="", lines=lines, outcome=outcome, notes=notes))
+        ended_s = self._times.mono_s()
+        ended = replace(progress, phase=Phase.ENDED, question="", lines=lines, outcome=outcome, notes=notes)
+        self._show(replace(ended, ended_mono_s=ended_s))

@@ -235,7 +235,7 @@ class Operation:
             outcome = Outcome.UNKNOWN
         else:
             outcome = Outcome.NOT_APPLIED if Outcome.NOT_APPLIED in outcomes else Outcome.APPLIED
-        self._publish(phase=Phase.ENDED, question="", outcome=outcome)
+        self._publish(phase=Phase.ENDED, question="", outcome=outcome, ended_mono_s=self._times.mono_s())
 
     # What is heard of the commands.
 

@@ -77,6 +77,7 @@ class FlushProgress:
 class Progress:
     """An operation as it stands. ``id`` is its name in the journal; ``question`` is set while it is asking.
 
+    ``ended_mono_s`` is the monotonic clock at its end: what was read before that may show the ring as it was.
     ``notes`` are what else is to be said: that it is slower, on how many directors the result was seen, that the
     journal could not be written at the end.
     """
@@ -92,6 +93,7 @@ class Progress:
     flush: FlushProgress | None = None
     outcome: Outcome | None = None
     notes: tuple[str, ...] = ()
+    ended_mono_s: float | None = None
 
     @property
     def running(self) -> bool:

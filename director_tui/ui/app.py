@@ -330,6 +330,8 @@ class DirectorApp(App[None], inherit_bindings=False):
         if progress is not None and progress.begun:
             self._show_begun()
         if progress is not None and before is not None and progress.id == before.id:
+            if before.running and not progress.running:
+                self._watch.read_now()  # what is on the screen is from before
             self._tell_elsewhere(before, progress)
 
     def _tell_elsewhere(self, before: Progress, progress: Progress) -> None:

@@ -120,6 +120,9 @@ class Changing:
         snapshot = present.reading.snapshot if present is not None else None
         if snapshot is None:
             return True
+        done = self._running()
+        if done is not None and done.ended_mono_s is not None and snapshot.taken_mono_s < done.ended_mono_s:
+            return True  # it may show the ring as it was before
         return self._times.mono_s() - snapshot.taken_mono_s > stale_after_s(self._watch.cluster.interval_s)
 
     async def _read(self, *, stale: bool, sessions: bool) -> None:

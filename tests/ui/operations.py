@@ -77,7 +77,17 @@ class FakeExecutor:
         """All commands end like this."""
         assert self.progress is not None
         lines = tuple(replace(line, status=status, elapsed_s=0.24) for line in self.progress.lines)
-        self.step(**{"phase": Phase.ENDED, "lines": lines, "outcome": Outcome(status.value), "question": "", **changes})
+        ended_s = self.times.mono_s()
+        self.step(
+            **{
+                "phase": Phase.ENDED,
+                "ended_mono_s": ended_s,
+                "lines": lines,
+                "outcome": Outcome(status.value),
+                "question": "",
+                **changes,
+            }
+        )
 
     def decide(self, go_on: bool) -> None:
         self.decisions.append(go_on)
