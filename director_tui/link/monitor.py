@@ -230,8 +230,10 @@ class Monitor:
     async def fresh(self) -> Reading:
         """A poll, the ring's state, and a word of every director, all of which begin after this was called.
 
-        Needs run() to be running. Where nobody answers it is the reading that says so.
+        Needs run() to be running. Where nobody answers it is the reading that says so; one without the ring's state if
+        only that could not be read.
         """
+        asked_s = self._times.mono_s()
         self._ring_wanted = True
         begun_later = []
         for now, wanted in self._wanted.items():
@@ -239,7 +241,10 @@ class Monitor:
             wanted.append(begun_later[-1])
             now.set()
         await asyncio.gather(*begun_later)
-        return self._reading
+        snapshot = self._reading.snapshot
+        if snapshot is None or self._ring_viewed_s >= asked_s:
+            return self._reading
+        return replace(self._reading, snapshot=replace(snapshot, ring=None))
 
     async def run(self) -> None:
         """Publish a reading after each poll, and one more whenever something slower has arrived.

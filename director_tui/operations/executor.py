@@ -81,8 +81,6 @@ class Executor:
             raise OperationRefused(f"this plan is for {plan.cluster}, not for {self._cluster.name}")
         if self.progress is not None and self.progress.running:
             raise OperationRefused(f"one change at a time: {self.progress.plan.title} is running")
-        if self._looking_again is not None:
-            self._looking_again.cancel()
         lines = tuple(Line(one.target, text) for one, text in zip(plan.commands, plan.command_lines, strict=True))
         now = self._times.utc()
         progress = Progress(new_operation_id(now), plan, reason, now, self._times.mono_s(), lines)
@@ -112,6 +110,8 @@ class Executor:
                 held.enter_context(operation_lock(self._cluster.name, plan.title, self._times.utc()))
                 reading = await self._checked(plan)
                 await self._check_flushes(plan, reading, override)
+                if self._looking_again is not None:  # what it looks for would be mixed up with what is done now
+                    self._looking_again.cancel()
                 links = each_once(self._ring.links, reading.views)
                 operation = Operation(progress, self._ring, links, reading, self.journal, self._show, self._times)
                 self._operation = operation

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from director_tui.director import doveadm
 from director_tui.errors import (
     ConnectionLost,
+    NoAnswer,
     OperationRefused,
     PlanOutdated,
     StateError,
@@ -234,6 +236,25 @@ async def test_a_target_that_was_removed_since() -> None:
         del made.directors.backends[A]
         with pytest.raises(OperationRefused):
             await made.executor.run(plan, "")
+        assert made.directors.changes == []
+
+
+async def test_a_ring_state_that_can_not_be_read_now_is_not_known() -> None:
+    """The director in use lists its backends and says nothing of the ring: what it said before is no reading."""
+    async with bench() as made:
+        plan = await made.plan(update(0, A))
+        link = made.ring.link("d1")
+        call = link.call
+
+        async def says_nothing_of_the_ring(one: Any) -> Any:
+            if one == doveadm.ring_status():
+                raise NoAnswer("d1: no answer within 6 s")
+            return await call(one)
+
+        link.call = says_nothing_of_the_ring  # type: ignore[assignment,method-assign] # only this one call
+        with pytest.raises(PlanOutdated) as outdated:
+            await made.executor.run(plan, "")
+        assert "ring: synced → whether the ring is synced is not known" in outdated.value.changes
         assert made.directors.changes == []
 
 
@@ -552,6 +573,22 @@ async def test_looking_again_ends_where_the_next_operation_begins() -> None:
         assert made.executor.progress == second
         records = [one for one in made.records if one.operation == first.id]
         assert Entry(tuple(records)).outcome is Outcome.UNKNOWN
+
+
+async def test_a_plan_that_is_refused_does_not_end_looking_again() -> None:
+    async with bench() as made:
+        made.directors.met[f"update {A} 0"] = lambda: failed(75, f"Error: {A}: Ring sync timed out")
+        made.directors.unsynced = {"d2"}
+        first = await made.run(update(0, A))
+        assert first.outcome is Outcome.UNKNOWN
+        plan = await made.plan(update(0, B))
+        made.directors.carry_out(f"update {B} 7")
+        with pytest.raises(PlanOutdated):
+            await made.executor.run(plan, "")
+        made.directors.unsynced = set()
+        made.directors.carry_out(f"update {A} 0")
+        await until(lambda: Entry(made.records).outcome is Outcome.APPLIED)
+        assert {one.operation for one in made.records} == {first.id}
 
 
 async def test_what_is_heard_late_does_not_take_the_place_of_the_next_operation() -> None:
