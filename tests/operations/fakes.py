@@ -20,7 +20,7 @@ from director_tui.operations.journal import Journal
 from director_tui.operations.plan import Request, Standing, Target, Verb
 from director_tui.operations.planning import make_plan
 from director_tui.times import Times
-from tests.link.fakes import FakeConnection, FakeDirectors, FakeSsh, status_output, until
+from tests.link.fakes import FakeConnection, FakeDirectors, FakeSsh, ring_output, status_output, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -41,7 +41,7 @@ IPS = ("10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4")
 
 @dataclass(slots=True)
 class ChangingDirectors(FakeDirectors):
-    """Directors that do what they are told, on all of them at once.
+    """Directors that do what they are told, on all of them at once; those that are no members are of another ring.
 
     ``own`` are rows that a single director lists in another way, by destination (None: it doesn't list it). ``met`` is
     what happens instead of a change, by its words behind ``doveadm director``; :meth:`carry_out` may be a part of it.
@@ -60,6 +60,8 @@ class ChangingDirectors(FakeDirectors):
     def __call__(self, destination: str, words: tuple[str, ...]) -> Any:
         if destination in self.instead:
             return self.instead[destination]
+        if words[3:] == ("director", "ring", "status") and destination not in self.members:
+            return ring_output("10.9.0.1", ["10.9.0.1", "10.9.0.2"], gone=set())
         if words[:4] == ("doveadm", "-f", "tab", "proxy"):
             self.on_sessions()
             rows = [f"{user}\timap\t192.0.2.1\t{ip}\t143\n" for user, ip in self.sessions.get(destination, [])]

@@ -365,6 +365,14 @@ async def test_a_director_that_says_nothing_is_named(monkeypatch: pytest.MonkeyP
         assert ended.notes == ("seen on 2 of 3 directors; not on d3 (d3: the connection was lost)",)
 
 
+async def test_a_director_of_another_ring_proves_nothing() -> None:
+    async with bench(configured=("d1", "d2", "x")) as made:
+        made.directors.own["x"] = {A: ("", 100, "up", 100)}
+        ended = await made.run(update(0, A))
+        assert ended.outcome is Outcome.APPLIED
+        assert ended.notes[0].startswith("seen on 2 of 3 directors")
+
+
 async def test_a_ring_member_without_a_destination_is_named() -> None:
     async with bench(configured=("d1", "d2")) as made:
         ended = await made.run(update(0, A))
@@ -520,6 +528,17 @@ async def test_what_was_on_its_way_when_the_connection_was_lost_is_unknown_until
         ended = await made.run(update(0, A))
         assert ended.outcome is Outcome.UNKNOWN
         assert ended.lines[0].note == "vhost count 100; its end was not seen: it may still be carried out"
+        link, looked = made.ring.link("d2"), 0
+        call = link.call
+
+        async def counted(one: Any) -> Any:
+            nonlocal looked
+            looked += one == doveadm.status()
+            return await call(one)
+
+        link.call = counted  # type: ignore[assignment,method-assign] # to know when it has been looked at again
+        await until(lambda: looked > 3)
+        assert made.shown[-1].outcome is Outcome.UNKNOWN
         made.clock.now_s += operation_module.LATER_LIMIT_S
         await until(lambda: made.shown[-1].outcome is Outcome.NOT_APPLIED)
         await until(lambda: Entry(made.records).outcome is Outcome.NOT_APPLIED)
@@ -661,6 +680,20 @@ async def test_a_flush_of_an_unusable_backend_is_proven_by_no_users_on_any_direc
         assert made.sent == [f"flush {A}"]
         assert (ended.outcome, ended.lines[0].note) == (Outcome.APPLIED, "")
         assert unseen_flushes("test") == ()
+
+
+async def test_a_backend_that_is_not_listed_any_more_was_not_seen_without_users() -> None:
+    async with bench() as made:
+        made.directors.backends[A] = ("", 0, "up", 100)
+
+        def somebody_removes_it() -> Reply:
+            del made.directors.backends[A]
+            return Reply(0, b"", b"", 0.02)
+
+        made.directors.met[f"flush {A}"] = somebody_removes_it
+        ended = await made.run(FLUSH)
+        assert ended.outcome is Outcome.NOT_APPLIED
+        assert ended.lines[0].note == "not listed, though doveadm said that it was done"
 
 
 async def test_users_that_are_left_are_not_a_success() -> None:

@@ -69,7 +69,8 @@ class FakeExecutor:
         assert self.progress is not None
         lines = list(self.progress.lines)
         for number, status in enumerate(statuses):
-            lines[number] = replace(lines[number], status=status)
+            sent_s = self.times.mono_s() if status is not LineStatus.PENDING else None
+            lines[number] = replace(lines[number], status=status, sent_mono_s=sent_s)
         lines[len(statuses) - 1] = replace(lines[len(statuses) - 1], **changes)
         self.step(phase=Phase.RUNNING, lines=tuple(lines))
 
