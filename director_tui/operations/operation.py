@@ -74,6 +74,7 @@ class Operation:
         self._decision: asyncio.Future[bool] | None = None
         self._carrying_out = False
         self._left = False
+        self._seen = False
         self._writing: set[asyncio.Task[None]] = set()
 
     @property
@@ -144,6 +145,7 @@ class Operation:
             checks = [self._commands[index].check for index in unknown]
             proof = Proof(self._links, {check: self._ends[check] for check in checks}, self._before, last=last)
             await proof.look_once()
+            self._seen = self._seen or bool(proof.sights)
             verdicts = {index: proof.verdict(self._commands[index].check) for index in unknown}
             found = {index: one for index, one in verdicts.items() if one.outcome is not Outcome.UNKNOWN}
             if found:
@@ -224,6 +226,7 @@ class Operation:
             proof = Proof(self._links, self._ends, self._before)
             await proof.run()
             sights = proof.sights
+            self._seen = bool(sights)
             self._say({index: proof.verdict(self._commands[index].check) for index in sent})
             self.note(_seen_on(proof, self._reading, len(self._links)))
         await self._write_results(range(self._logbook.intended), sights)
@@ -315,8 +318,18 @@ class Operation:
         return [
             index
             for index, line in enumerate(self.progress.lines)
-            if line.status is LineStatus.UNKNOWN and not isinstance(self._commands[index].check, Flushed)
+            if line.status is LineStatus.UNKNOWN and self._may_be_seen_later(self._commands[index].check)
         ]
+
+    def _may_be_seen_later(self, check: Check) -> bool:
+        """Sessions end by themselves, too: those that were there behind a kick may be gone later for another reason."""
+        match check:
+            case Flushed():
+                return False
+            case SessionsEnded():
+                return self._ends[check].status is None or not self._seen
+            case _:
+                return True
 
     def _publish(self, **changes: Any) -> None:
         self.progress = replace(self.progress, **changes)

@@ -534,6 +534,12 @@ def test_what_changed_since_it_was_looked_at(request_: Request, later: Reading, 
     assert (before == after) is not bool(changes)
 
 
+def test_a_target_that_came_back_with_another_tag_is_another_target() -> None:
+    before = fingerprint(update(0, C), standing())
+    after = fingerprint(update(0, C), standing(changed(EIGHT, backend(C, tag="gold"))))
+    assert f"{C} tag: none → gold" in before.changes_to(after)
+
+
 def test_another_director_is_another_plan() -> None:
     told = reading()
     assert told.snapshot is not None
