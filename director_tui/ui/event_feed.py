@@ -51,6 +51,9 @@ class EventFeed(Static):
         pieces = format.change(change, self._names if self.size.width >= NAMES_FROM_WIDTH else {})
         what = [(clean(piece.text), STYLES[piece.meaning]) for piece in pieces]
         # Below each other where there is room, so that the eye finds who did it.
-        gap = " " * max(3, WHO_COLUMN - sum(cell_len(text) for text, _ in what))
-        who = (clean(format.cause(change)), "$dt-accent" if change.by else "$dt-muted")
-        return Content.assemble((f"{change.at:%H:%M:%S}", "$dt-muted"), "  ", *what, gap, who)
+        gap = max(3, WHO_COLUMN - sum(cell_len(text) for text, _ in what))
+        line = Content.assemble((f"{change.at:%H:%M:%S}", "$dt-muted"), "  ", *what, " " * gap)
+        who = clean(format.cause(change))
+        if change.by and line.cell_length + cell_len(who) > self.size.width:
+            who = "you"  # by what stands in the journal
+        return Content.assemble(line, (who, "$dt-accent" if change.by else "$dt-muted"))
