@@ -257,8 +257,8 @@ def outcome(one: Outcome) -> Piece:
 _LINE_STATUSES: Final = {
     LineStatus.PENDING: Piece("· pending", MUTED),
     LineStatus.SENT: Piece("→ sent", ACCENT),
-    LineStatus.DONE: Piece("→ done, not proven yet", ACCENT),
-    LineStatus.FAILED: Piece("✗ failed, not proven yet", ATTENTION),
+    LineStatus.DONE: Piece("→ not proven", ACCENT),
+    LineStatus.FAILED: Piece("✗ failed", ATTENTION),
     LineStatus.APPLIED: Piece("✓ applied", FINE),
     LineStatus.NOT_APPLIED: Piece("✗ not applied", DANGER),
     LineStatus.UNKNOWN: Piece("? unknown", DANGER),

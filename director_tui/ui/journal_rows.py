@@ -123,7 +123,7 @@ def _times(entry: Entry) -> Line:
     first, last = entry.first.time, entry.records[-1].time
     line = [Piece(f"{first:%Y-%m-%d %H:%M:%S} UTC")]
     if last > first:
-        line.append(Piece(f"   the last word of it {format.short_span((last - first).total_seconds())} later", MUTED))
+        line.append(Piece(f"   last record {format.short_span((last - first).total_seconds())} later", MUTED))
     return line
 
 

@@ -92,7 +92,7 @@ async def test_a_line_for_each_command_from_pending_to_its_outcome(size: tuple[i
         assert "storage groans" in screen
         assert screen.text.count("· pending") == 3
         one.executor.lines(S.DONE, S.SENT, sent_mono_s=one.executor.times.mono_s() - 7.2)
-        await screen.until("2 of 3 sent", "→ done", "7s")
+        await screen.until("2 of 3 sent", "→ not proven", "7s")
         assert "· pending" in screen.line(" 10.1.0.7 ")
         one.executor.lines(S.APPLIED, S.UNKNOWN, S.NOT_APPLIED, note="as it was before")
         one.executor.step(phase=Phase.ENDED, outcome=Outcome.UNKNOWN, notes=("seen on 2 of 3 directors",))
