@@ -40,6 +40,8 @@ Row = tuple[Piece, ...]
 INDENT: Final = "  "
 ARROW: Final = Piece("→", MUTED)
 """Between what is now and what is after; it stands closer to both than other cells do."""
+VHOSTS: Final = Piece("vhosts")
+"""In front of a count, and close to it."""
 
 _WORDS: Final = {
     Condition.SERVING: "serving",
@@ -62,7 +64,7 @@ def plan_text(plan: Plan, names: Mapping[str, str], capacity: int | None, width:
 
 
 def _targets(rows: Sequence[TargetChange], names: Mapping[str, str], width: int) -> list[Content]:
-    return _aligned([_target(row, names) for row in rows], width, right={5}, first_to_go=(1, 2))
+    return _aligned([_target(row, names) for row in rows], width, right={4, 6, 8}, first_to_go=(1, 2))
 
 
 def _target(row: TargetChange, names: Mapping[str, str]) -> Row:
@@ -73,23 +75,29 @@ def _target(row: TargetChange, names: Mapping[str, str]) -> Row:
         Piece(row.ip),
         Piece(_name(row.ip, names), MUTED),
         Piece(tag, MUTED),
-        *_now_and_after(now, after),
+        *_vhosts(now, after),
+        _condition(now, after),
         Piece(format.plural(now.users, "user") if now is not None else "", MUTED),
     )
 
 
-def _now_and_after(now: Backend | None, after: Backend | None) -> tuple[Piece, Piece]:
-    """The vhost count and the condition."""
+def _vhosts(now: Backend | None, after: Backend | None) -> tuple[Piece, Piece, Piece, Piece]:
+    """The vhost count, and what it becomes if that is another."""
+    one = now or after
+    if one is None:
+        return Piece(""), Piece(""), Piece(""), Piece("")
+    if now is None or after is None or now.vhosts == after.vhosts:
+        return VHOSTS, Piece(f"{one.vhosts}"), Piece(""), Piece("")
+    return VHOSTS, Piece(f"{now.vhosts}"), ARROW, Piece(f"{after.vhosts}")
+
+
+def _condition(now: Backend | None, after: Backend | None) -> Piece:
     if now is None:
-        if after is None:
-            return Piece(""), Piece("not there", DANGER)
-        return Piece(f"vhosts {after.vhosts}"), Piece(f"new → {_WORDS[after.condition]}", ATTENTION)
+        return Piece(f"new → {_WORDS[after.condition]}", ATTENTION) if after is not None else Piece("not there", DANGER)
     if after is None:
-        return Piece(f"vhosts {now.vhosts}"), Piece(f"{_WORDS[now.condition]} → removed", DANGER)
-    vhosts = f"{now.vhosts} → {after.vhosts}" if now.vhosts != after.vhosts else f"{now.vhosts}"
+        return Piece(f"{_WORDS[now.condition]} → removed", DANGER)
     was, becomes = _WORDS[now.condition], _WORDS[after.condition]
-    meaning = format.CONDITION_MEANINGS[after.condition]
-    return Piece(f"vhosts {vhosts}"), Piece(f"{was} → {becomes}" if was != becomes else was, meaning)
+    return Piece(f"{was} → {becomes}" if was != becomes else was, format.CONDITION_MEANINGS[after.condition])
 
 
 def _prediction(
@@ -190,8 +198,13 @@ def _aligned(rows: Sequence[Row], width: int, *, right: Collection[int], first_t
     rows = [(*row, *[Piece("")] * (count - len(row))) for row in rows]
     widths = {place: max(cell_len(row[place].text) for row in rows) for place in range(count)}
     shown = [place for place in range(count) if widths[place]]
-    arrows = {place for place in shown if all(row[place] is ARROW for row in rows)}
-    gaps = {place: 1 if {place, place + 1} & arrows else 2 for place in shown}
+    arrows = {place for place in shown if any(row[place] is ARROW for row in rows)}
+    close = (
+        arrows
+        | {place - 1 for place in arrows}
+        | {place for place in shown if any(row[place] is VHOSTS for row in rows)}
+    )
+    gaps = {place: 1 if place in close else 2 for place in shown}
     for place in first_to_go:
         if len(INDENT) + sum(widths[one] + gaps[one] for one in shown) - 2 > width and place in shown:
             shown.remove(place)
