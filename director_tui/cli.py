@@ -91,8 +91,10 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="director-tui",
-        description="A terminal dashboard for the operators of a Dovecot director ring.",
-        epilog="Without a command: the dashboard of the default cluster. director-tui demo needs no server.",
+        description="A terminal dashboard for the operators of a Dovecot director ring. It shows what the ring is "
+        "doing, and changes it by plans that are shown, and agreed to, first.",
+        epilog="Without a command: the dashboard of the default cluster. director-tui demo needs no server. The "
+        "commands change nothing on a ring; only the dashboard does.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"director-tui {__version__}")
@@ -163,7 +165,10 @@ def _common(parser: argparse.ArgumentParser, default: str | None, directors: str
         help='how doveadm is called ("sudo -n doveadm"), and so doveconf; plain "doveconf" if no word of it is doveadm',
     )
     group.add_argument(
-        "--read-only", action="store_true", default=default or False, help="never change anything on the ring"
+        "--read-only",
+        action="store_true",
+        default=default or False,
+        help="never change anything on the ring: the changing keys are hidden, and refused",
     )
     group.add_argument(
         "--interval", type=_number(0.2, 3600), default=default, metavar="SECONDS", help="between readings (2)"
