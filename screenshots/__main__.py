@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, cast
+from unittest.mock import patch
 
 from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.configuration import backend_names
@@ -25,6 +26,7 @@ from director_tui.theme_files import BUILT_IN, DEFAULT
 from director_tui.times import Times
 from director_tui.ui.app import DirectorApp
 from director_tui.ui.live import LiveScreen
+from director_tui.ui.plan_dialog import PlanDialog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -107,8 +109,28 @@ class Director:
         answer = self._directors.ring.execute(self._number, words)
         return Reply(answer.status, answer.stdout, answer.stderr)
 
+    async def open_shell(self) -> Shell:
+        return Shell(self)
+
+    def keep_for(self, change: asyncio.Future[None]) -> None:
+        pass
+
     async def close(self) -> None:
         pass
+
+
+class Shell:
+    """What runs the commands of a change, one after the other."""
+
+    def __init__(self, director: Director) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._director = director
+
+    def send(self, argv: Sequence[str]) -> asyncio.Future[Reply]:
+        return asyncio.ensure_future(self._director.run(argv, 0.0))
+
+    def finish(self) -> None:
+        self.ended.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +185,13 @@ class Stage:
             while all(text not in strip.text for strip in self.app.screen._compositor.render_strips()):
                 await self.pilot.pause(0.005)
 
+    async def until_it_may_act(self) -> None:
+        """Wait until the plan on the screen can be agreed to."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (isinstance(self.app.screen, PlanDialog) and self.app.screen.may_act):
+                await self.pilot.pause(0.005)
+        await self.pilot.pause()
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
@@ -188,10 +217,12 @@ async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
         return Ring(cluster, cast("Any", directors))
 
     app = DirectorApp(cluster, open_ring, theme=DEFAULT, times=Times(clock.mono_s, clock.utc))
-    async with app.run_test(size=size) as pilot:
-        shown = Stage(app, pilot, directors, clock)
-        await shown.pass_ten_minutes()
-        yield shown
+    # The journal tells who did it, which is not whoever makes the pictures.
+    with patch("director_tui.operations.journal.who_am_i", lambda: "ops"):
+        async with app.run_test(size=size) as pilot:
+            shown = Stage(app, pilot, directors, clock)
+            await shown.pass_ten_minutes()
+            yield shown
 
 
 async def _dashboard(shown: Stage) -> None:
@@ -219,6 +250,19 @@ async def _find_user(shown: Stage) -> None:
     await shown.until("1 session ")
 
 
+async def _plan(shown: Stage) -> None:
+    """Two backends are to be worked on, so they get no new users from now on."""
+    await shown.press("q", "j", "space", "v", "0", "enter")
+    await shown.until_it_may_act()
+
+
+async def _operation(shown: Stage) -> None:
+    await shown.press("right", "enter")
+    await shown.until("seen on all 3 directors")
+    await shown.until("outside")
+    await shown.read()
+
+
 def _in_theme(name: str) -> Play:
     async def play(shown: Stage) -> None:
         shown.app.theme = name
@@ -234,6 +278,8 @@ STORIES: Final[dict[tuple[int, int], dict[str, Play]]] = {
         "details": _details,
         "ring": _ring,
         "find-user": _find_user,
+        "plan": _plan,
+        "operation": _operation,
     },
     SMALL: {"dashboard-80x24": _dashboard},
 }

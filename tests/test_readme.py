@@ -1,4 +1,4 @@
-"""What the README tells people to write, held against the program: its configuration, and the lines for sudo."""
+"""What the README says, held against the program: its keys, its configuration, and the lines for sudo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from director_tui.config import parse_config
 from director_tui.director import doveadm
 from director_tui.director.doveadm import ENVIRONMENT, Tool
+from director_tui.ui.commands import COMMANDS, Command
 
 if TYPE_CHECKING:
     from director_tui.config import DirectorConfig
@@ -49,6 +50,31 @@ CHANGING: list[Call[Any]] = [
 
 def blocks(beginning: str) -> list[str]:
     return [block for block in re.findall(r"^```\w*\n(.*?)^```", README.read_text(), re.S | re.M) if beginning in block]
+
+
+def keys() -> list[set[str]]:
+    """The keys of each table under *Keys*."""
+    section = README.read_text().partition("\n## Keys\n")[2].partition("\n## ")[0]
+    tables = re.findall(r"^\| key \|.*\n\|---.*\n((?:\|.*\n)+)", section, re.M)
+    return [
+        {key for row in table.splitlines() for key in re.findall(r"`(\S+)`", row.split("|")[1])} for table in tables
+    ]
+
+
+def written(command: Command) -> set[str]:
+    """The keys of a command as the README writes them."""
+    return {key.replace("^", "ctrl+") for key in command.key_text.split(", ")}
+
+
+def test_the_tables_of_keys_have_every_key_but_those_that_move_and_no_other() -> None:
+    looking, changing = keys()
+    assert changing == {key for command in COMMANDS if command.changes for key in written(command)}
+    assert looking <= {key for command in COMMANDS if not command.changes for key in written(command)}
+    assert "`?` in the program explains every key" in README.read_text()
+    told = looking | changing | {"?"}
+    assert [
+        one.action for one in COMMANDS if one.group not in {"Moving", "Scrolling"} and not written(one) & told
+    ] == []
 
 
 def directors() -> tuple[DirectorConfig, ...]:
