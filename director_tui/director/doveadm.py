@@ -221,6 +221,19 @@ def kick(user: str) -> Call[None]:
     return _change(("director", "kick", "--", check_argument(user, "user name")))
 
 
+def kick_sessions_to(ip: str) -> Call[None]:
+    """End the sessions that one director passes on to a backend; only its own. Since 2.3.14. What it prints of their
+    number is wrong."""
+    return _change(("proxy", "kick", "-h", canonical_ip(ip)))
+
+
+def kick_sessions_of(users: Sequence[str]) -> Call[None]:
+    """End the sessions of these users that pass through one director. Raises ValueError also for none of them."""
+    if not users:
+        raise ValueError("no user is named")
+    return _change(("proxy", "kick", "--", *(check_argument(user, "user name") for user in users)))
+
+
 def one_after_the_other(mark: str, *, go_on: bool = False) -> tuple[str, ...]:
     """The words of the remote ``sh`` that runs commands in order, each of which comes as a line on its standard input.
 

@@ -26,7 +26,7 @@ LARGE_SHARE: Final = 0.5
 def confirmation(effect: Effect, standing: Standing) -> tuple[Confirmation, tuple[str, ...]]:
     """The kind of confirmation, and what raised a plain one to a typed one, in words."""
     raised_by = tuple(_reasons(effect, standing))
-    typed = raised_by or effect.request.verb in ALWAYS_TYPED
+    typed = raised_by or effect.request.verb in ALWAYS_TYPED or effect.request.emergency is not None
     return Confirmation.TYPED if typed else Confirmation.PLAIN, raised_by
 
 

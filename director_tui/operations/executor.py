@@ -8,6 +8,7 @@ program or on this machine, a ring that can't be read or is not ours, a plan who
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -15,23 +16,28 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director import doveadm
 from director_tui.errors import DirectorTuiError, OperationRefused, PlanOutdated, StateError
 from director_tui.link.users import each_once, sessions, sessions_by_backend
+from director_tui.operations.emergency import record_of
 from director_tui.operations.gate import CHANGES_THE_LIST, Circumstances, refusal
 from director_tui.operations.journal import Journal, new_operation_id
 from director_tui.operations.lock import operation_lock
 from director_tui.operations.operation import Operation
-from director_tui.operations.plan import Outcome, Standing, Verb
+from director_tui.operations.plan import Emergency, Outcome, Standing, Verb
 from director_tui.operations.planning import fingerprint
 from director_tui.operations.progress import Line, LineStatus, Phase, Progress
 from director_tui.operations.standstill import Standstill
+from director_tui.operations.stop_keeping import HERE, keep_over, keep_record
+from director_tui.operations.stop_record import StopOver
 from director_tui.operations.unseen_flush import UnseenFlush, forget_flushes, remember_flush, unseen_flushes
+from director_tui.operations.who import who_am_i
+from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES, Times
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from director_tui.config import ClusterConfig
     from director_tui.link.monitor import Reading
-    from director_tui.link.ring import Ring
+    from director_tui.link.ring import DirectorLink, Ring
     from director_tui.operations.plan import Plan
 
 STANDSTILL_BEAT_S: Final = 5.0
@@ -113,10 +119,12 @@ class Executor:
                 if self._looking_again is not None:  # what it looks for would be mixed up with what is done now
                     self._looking_again.cancel()
                 links = each_once(self._ring.links, reading.views)
+                progress = await self._keep(progress, reading, links)
                 operation = Operation(progress, self._ring, links, reading, self.journal, self._show, self._times)
                 self._operation = operation
                 try:
                     await self._carry_out(operation)
+                    await self._end_stops(operation, links)
                 finally:
                     # Not for a command that did not end in its time: that is longer than a director itself waits.
                     if operation.may_be_running_here:
@@ -168,6 +176,32 @@ class Executor:
             self._watch_flushes(unseen)
             self._gate(plan, reading, unseen)
         await asyncio.to_thread(forget_flushes, self._cluster.name, unseen)
+
+    async def _keep(self, progress: Progress, reading: Reading, links: Sequence[DirectorLink]) -> Progress:
+        """Before a stop sends its first command the counts that it takes are on a disk, or it sends none."""
+        if progress.plan.request.emergency is not Emergency.STOP:
+            return progress
+        now, host = self._times.utc(), clean(socket.gethostname())
+        record = record_of(progress.plan, reading, progress.reason, now, who_am_i(), host)
+        kept = await keep_record(record, self._cluster.name, links, self._cluster.records)
+        if not kept.durable:
+            raise OperationRefused(
+                f"nothing was sent: {'; '.join(kept.sentences)}", "write the vhost counts down by hand"
+            )
+        progress = replace(progress, notes=(*progress.notes, *kept.sentences))
+        self._show(progress)
+        return progress
+
+    async def _end_stops(self, operation: Operation, links: Sequence[DirectorLink]) -> None:
+        """What was given back as far as it was wanted is not offered again."""
+        request, progress = operation.progress.plan.request, operation.progress
+        if request.emergency is not Emergency.RECOVER or progress.outcome is not Outcome.APPLIED:
+            return
+        for stamp in request.stops:
+            over = StopOver(stamp, self._times.utc(), who_am_i(), clean(socket.gethostname()))
+            kept = await keep_over(over, self._cluster.name, links, self._cluster.records)
+            for place, why in kept.failures.items():
+                operation.note(f"that the stop is over is not kept {'here' if place == HERE else f'on {place}'}: {why}")
 
     async def _carry_out(self, operation: Operation) -> None:
         flushes = tuple(

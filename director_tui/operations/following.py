@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def next_request(progress: Progress) -> Request | None:
     """The flush that follows a down or a vhost count of 0: of those backends where it was applied. Else None."""
     request = progress.plan.request
-    if progress.running or request.verb not in {Verb.DOWN, Verb.UPDATE}:
+    if progress.running or request.emergency is not None or request.verb not in {Verb.DOWN, Verb.UPDATE}:
         return None
     applied = {line.target for line in progress.lines if line.status is LineStatus.APPLIED}
     emptied = tuple(

@@ -14,7 +14,7 @@ from director_tui.operations.record import Event, Record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from director_tui.link.ring import DirectorLink
+    from director_tui.link.ring import Ring
     from director_tui.operations.journal import Journal
     from director_tui.operations.progress import Progress
     from director_tui.operations.proof import Sight
@@ -28,12 +28,12 @@ class Logbook:
     from the first on, have an intent in the journal, so that they need a result.
     """
 
-    def __init__(self, journal: Journal, begun: Progress, director: DirectorLink, times: Times) -> None:
+    def __init__(self, journal: Journal, begun: Progress, ring: Ring, times: Times) -> None:
         self.intended = 0
         self._journal = journal
         self._begun: Final = begun
         self._commands = begun.plan.commands
-        self._director = director
+        self._ring = ring
         self._times = times
 
     async def intend(self, indices: Sequence[int]) -> None:
@@ -80,10 +80,12 @@ class Logbook:
         )
 
     def _result(self, now: Progress, index: int, before: Mapping[str, Sight], after: Mapping[str, Sight]) -> Record:
-        command, line, director = self._commands[index], now.lines[index], self._director.name
+        command, line = self._commands[index], now.lines[index]
+        director = self._begun.plan.director_of(command)
         return self._record(
             Event.RESULT,
             step=index + 1,
+            via=director,
             targets=(command.target,),
             argv=(self._argv(index),),
             exit_status=line.exit_status,
@@ -102,9 +104,9 @@ class Logbook:
             self._begun.id,
             verb=plan.request.verb.value,
             title=plan.title,
-            via=self._director.name,
-            **fields,
+            **{"via": plan.director, **fields},
         )
 
     def _argv(self, index: int) -> tuple[str, ...]:
-        return self._director.command(self._commands[index].call)
+        command = self._commands[index]
+        return self._ring.link(self._begun.plan.director_of(command)).command(command.call)

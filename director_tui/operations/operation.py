@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from director_tui.director import doveadm
@@ -16,7 +17,16 @@ from director_tui.errors import DirectorTuiError, OperationRefused, StateError
 from director_tui.link.changing import Ended, Sent, Slower, carry_out
 from director_tui.operations.flushing import FlushRate
 from director_tui.operations.logbook import Logbook
-from director_tui.operations.plan import Flushed, NoUsers, Outcome, SessionsEnded, UserIsOn
+from director_tui.operations.plan import (
+    FLUSHING,
+    Flushed,
+    NobodyLeft,
+    NoSessions,
+    NoUsers,
+    Outcome,
+    SessionsEnded,
+    UserIsOn,
+)
 from director_tui.operations.progress import OUTCOMES, LineStatus, Phase
 from director_tui.operations.proof import End, Proof, Sight, look_everywhere
 from director_tui.text import clean_lines
@@ -62,11 +72,10 @@ class Operation:
     ) -> None:
         self.progress = progress
         self._commands: Final = progress.plan.commands
-        self._director: Final = ring.link(progress.plan.director)
         self._ring = ring
         self._links = links
         self._reading = reading
-        self._logbook: Final = Logbook(journal, progress, self._director, times)
+        self._logbook: Final = Logbook(journal, progress, ring, times)
         self._show = show
         self._times = times
         self._before: dict[str, Sight] = {}
@@ -81,12 +90,12 @@ class Operation:
     def flushed(self) -> tuple[str | None, ...]:
         """The backends that it flushes, None for all: meanwhile none may be added or removed."""
         checks = [command.check for command in self._commands]
-        return tuple(check.ip for check in checks if isinstance(check, NoUsers | Flushed))
+        return tuple(check.ip for check in checks if isinstance(check, FLUSHING))
 
     @property
     def end_of_flush_unseen(self) -> bool:
         """Whether a flush of it may still be going on at the director."""
-        return any(end.may_go_on for check, end in self._ends.items() if isinstance(check, NoUsers | Flushed))
+        return any(end.may_go_on for check, end in self._ends.items() if isinstance(check, FLUSHING))
 
     @property
     def may_be_running_here(self) -> bool:
@@ -182,13 +191,35 @@ class Operation:
         return True
 
     async def _send(self, indices: Sequence[int]) -> bool:
-        """Carry these out, up to the first that fails; whether the end of all that were sent was seen."""
+        """Carry these out, up to the first that fails; whether the end of all that were sent was seen.
+
+        Those of a plan that goes on are carried out at one director also where those at another were not seen to end.
+        """
         self._publish(phase=Phase.RUNNING, question="")
+        plan = self.progress.plan
+        all_seen = True
+        for director, group in groupby(indices, lambda index: plan.director_of(self._commands[index])):
+            there = list(group)
+            if not await self._send_to(director, there):
+                all_seen = False
+                if not plan.goes_on:
+                    break
+            elif any(self.progress.lines[index].status is LineStatus.PENDING for index in there):
+                break
+        return all_seen
+
+    async def _send_to(self, director: str, indices: Sequence[int]) -> bool:
+        """The same for those at one director."""
         calls = [self._commands[index].call for index in indices]
         self._carrying_out = True
         try:
             async with self._watching_flush(indices):
-                await carry_out(self._director, calls, lambda event: self._heard(indices, event))
+                await carry_out(
+                    self._ring.link(director),
+                    calls,
+                    lambda event: self._heard(indices, event),
+                    go_on=self.progress.plan.goes_on,
+                )
         except DirectorTuiError as error:
             self.note(str(error))
             return False
@@ -282,11 +313,11 @@ class Operation:
     async def _watching_flush(self, indices: Sequence[int]) -> AsyncIterator[None]:
         """Count users meanwhile, over a session of its own."""
         checks = [self._commands[index].check for index in indices]
-        flushed = [check.ip for check in checks if isinstance(check, NoUsers | Flushed)]
+        flushed = [check.ip for check in checks if isinstance(check, FLUSHING)]
         if not flushed:
             yield
             return
-        empties = all(isinstance(check, NoUsers) for check in checks)
+        empties = all(isinstance(check, NoUsers | NobodyLeft | NoSessions) for check in checks)
         watching = asyncio.create_task(self._count_users(flushed, empties), name="count users")
         try:
             yield

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from director_tui.director.model import Backend, State
     from director_tui.link.monitor import Reading
     from director_tui.operations.prediction import Prediction
+    from director_tui.operations.stop_record import SavedBackend
 
 
 class Verb(enum.Enum):
@@ -34,6 +35,14 @@ class Verb(enum.Enum):
     FLUSH_ALL = "flush all"
     MOVE = "move"
     KICK = "kick"
+
+
+class Emergency(enum.Enum):
+    """What a request is a part of that is about the whole ring. It is always typed, and goes on past what fails."""
+
+    STOP = "emergency stop"
+    RECOVER = "recovery"
+    DISCONNECT = "disconnect everyone"
 
 
 class Confirmation(enum.Enum):
@@ -66,6 +75,10 @@ class Request:
     ``targets`` are backends: of a move the one to move to, of a kick and a flush of all none. ``tag`` is for an add,
     ``max_parallel`` for a flush (None: the directors' own setting). ``user``, ``user_hash`` and ``user_tag`` are for
     move and kick. ``because`` says what it comes from, if not from a person's own idea: ``sets back OPERATION``.
+
+    Of an ``emergency`` (:mod:`~director_tui.operations.emergency` makes those) ``saves`` is what a stop keeps before
+    its first command, ``stops`` the stamps of the records that it stands on, or that a recovery ends, and ``kicks`` the
+    users to be disconnected by name, by director, where their directors know no other way.
     """
 
     verb: Verb
@@ -76,6 +89,10 @@ class Request:
     user_hash: int | None = None
     user_tag: str = ""
     because: str = ""
+    emergency: Emergency | None = None
+    saves: tuple[SavedBackend, ...] = ()
+    stops: tuple[str, ...] = ()
+    kicks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def ips(self) -> tuple[str, ...]:
@@ -146,16 +163,44 @@ class SessionsEnded:
     user: str
 
 
-Check = RowIs | RowIsGone | NoUsers | Flushed | UserIsOn | SessionsEnded
+@dataclass(frozen=True, slots=True)
+class NobodyLeft:
+    """A flush of all where nothing is usable: proven when no backend has users on any director."""
+
+    @property
+    def ip(self) -> None:
+        """It is of all backends."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoSessions:
+    """Proven when this director passes on no session to the backend, or to any of them (None).
+
+    ``part`` tells apart the commands that are for it together.
+    """
+
+    director: str
+    ip: str | None
+    part: int = 0
+
+
+Check = RowIs | RowIsGone | NoUsers | Flushed | UserIsOn | SessionsEnded | NobodyLeft | NoSessions
+
+FLUSHING: Final = (NoUsers, Flushed, NobodyLeft)
+"""The checks of commands that flush."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One call of a plan, what it is done to (an IP, ``all``, or a user name), and how its effect is proven."""
+    """One call of a plan, what it is done to (an IP, ``all``, or a user name), and how its effect is proven.
+
+    ``director`` is where it runs if not on the plan's own.
+    """
 
     target: str
     call: Call[None]
     check: Check
+    director: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +240,8 @@ class Fingerprint:
 class Plan:
     """What would be done, where, and with what effect. ``commands`` run in their order on ``director``, one at a time.
 
+    It stops at the first that fails and asks, unless it ``goes_on``: then only where the ring is not synced.
+
     ``title`` is the verb with its targets, which the button repeats. ``raised_by`` says why a plain confirmation
     became a typed one. ``warnings`` are what may go wrong, ``notes`` what this does not do.
     """
@@ -212,3 +259,10 @@ class Plan:
     confirmation: Confirmation
     raised_by: tuple[str, ...]
     fingerprint: Fingerprint
+
+    @property
+    def goes_on(self) -> bool:
+        return self.request.emergency is not None
+
+    def director_of(self, command: Command) -> str:
+        return command.director or self.director

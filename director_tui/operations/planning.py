@@ -9,18 +9,23 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from director_tui.director import doveadm
 from director_tui.director.model import State
 from director_tui.errors import OperationRefused
 from director_tui.link.monitor import disagreements_of
 from director_tui.link.ring import director_name
 from director_tui.operations.confirmation import confirmation, ring_words
 from director_tui.operations.effect import Effect, call_of, effect_of
+from director_tui.operations.emergency_ground import KICKED_AT_A_TIME, kicks_by_name, still_usable, talking
 from director_tui.operations.forecasting import predict
 from director_tui.operations.gate import not_our_ring
 from director_tui.operations.plan import (
     Command,
+    Emergency,
     Fingerprint,
     Flushed,
+    NobodyLeft,
+    NoSessions,
     NoUsers,
     Plan,
     RowIs,
@@ -33,6 +38,8 @@ from director_tui.operations.sentences import notes, title, warnings
 from director_tui.operations.words import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from director_tui.config import DirectorConfig
     from director_tui.director.agreement import Disagreement
     from director_tui.director.model import Backend
@@ -55,13 +62,15 @@ def make_plan(request: Request, standing: Standing) -> Plan:
     )
     kind, raised_by = confirmation(effect, standing)
     commands = tuple(_commands(effect))
+    if request.emergency is Emergency.DISCONNECT:
+        commands = tuple(_disconnecting(effect, standing))
     return Plan(
         request=request,
         cluster=standing.cluster.name,
         title=title(request),
         director=director_name(director, standing.cluster),
         commands=commands,
-        command_lines=tuple(shlex.join(one.call.command(director.doveadm)) for one in commands),
+        command_lines=tuple(_line(one, director, standing) for one in commands),
         rows=effect.rows,
         prediction=prediction,
         warnings=tuple(warnings(effect, standing, prediction)),
@@ -81,6 +90,8 @@ def fingerprint(request: Request, standing: Standing) -> Fingerprint:
 def _effect(request: Request, standing: Standing) -> Effect:
     if why := not_our_ring(standing.reading):
         raise OperationRefused(why)
+    if request.emergency is Emergency.DISCONNECT and (why := still_usable(standing.reading)):
+        raise OperationRefused(f"nobody is disconnected yet: {why}", "stop all backends first")
     return effect_of(request, standing)
 
 
@@ -110,6 +121,31 @@ def _commands(effect: Effect) -> list[Command]:
     ]
 
 
+def _disconnecting(effect: Effect, standing: Standing) -> Iterator[Command]:
+    """The flush first, so that nobody is assigned any more who comes back at once; it kicks only those who come through
+    the director that it runs on."""
+    yield Command("all", call_of(effect.request, None), NobodyLeft())
+    by_name = dict(effect.request.kicks)
+    for director in talking(standing.reading):
+        if not kicks_by_name(standing.reading):
+            for ip in dict.fromkeys(one.ip for one in effect.before):
+                yield Command(ip, doveadm.kick_sessions_to(ip), NoSessions(director, ip), director)
+            continue
+        users = by_name.get(director, ())
+        for part, start in enumerate(range(0, len(users), KICKED_AT_A_TIME)):
+            some_users = users[start : start + KICKED_AT_A_TIME]
+            yield Command("users", doveadm.kick_sessions_of(some_users), NoSessions(director, None, part), director)
+
+
+def _line(command: Command, director: DirectorConfig, standing: Standing) -> str:
+    there = director
+    if command.director:
+        there = next(
+            one for one in standing.cluster.directors if director_name(one, standing.cluster) == command.director
+        )
+    return shlex.join(command.call.command(there.doveadm))
+
+
 def _check(request: Request, target: Target, now: Backend | None) -> Check:
     match request.verb:
         case Verb.UPDATE:
@@ -135,12 +171,15 @@ def _fingerprint(effect: Effect, standing: Standing, kind: Confirmation) -> Fing
             facts[row.ip] = "not listed"
             continue
         facts[f"{row.ip} vhosts"] = str(row.now.vhosts)
-        facts[f"{row.ip} state"] = row.now.state.value
+        if effect.request.emergency is None:  # a monitor that flaps does not keep anybody from stopping
+            facts[f"{row.ip} state"] = row.now.state.value
         facts[f"{row.ip} tag"] = row.now.tag or "none"
     for backend in effect.before:
         if backend.tag in effect.tags and backend.usable and backend.ip not in effect.request.ips:
             facts[backend.ip] = f"vhosts {backend.vhosts}"
     differing = {one.ip: one for one in disagreements_of(reading, effect.request.ips)}
+    if effect.request.emergency is not None:
+        differing = {ip: one for ip, one in differing.items() if len({row and row.vhosts for row, _ in one.sides}) > 1}
     for ip in effect.request.ips:
         facts[f"{ip} on the directors"] = _sides(differing[ip]) if ip in differing else "the same"
     facts["director in use"] = reading.snapshot.director if reading.snapshot is not None else ""

@@ -19,7 +19,18 @@ from director_tui.director import doveadm
 from director_tui.director.changes import first_by_ip
 from director_tui.director.failures import EX_USAGE, NOT_EXECUTABLE, NOT_FOUND, never_ran
 from director_tui.errors import DirectorTuiError, NoAnswer
-from director_tui.operations.plan import Flushed, NoUsers, Outcome, RowIs, RowIsGone, SessionsEnded, UserIsOn
+from director_tui.operations.plan import (
+    FLUSHING,
+    Flushed,
+    NobodyLeft,
+    NoSessions,
+    NoUsers,
+    Outcome,
+    RowIs,
+    RowIsGone,
+    SessionsEnded,
+    UserIsOn,
+)
 from director_tui.operations.record import row
 
 if TYPE_CHECKING:
@@ -88,10 +99,10 @@ async def look(link: DirectorLink, checks: Iterable[Check], *, synced: bool = Fa
     """Ask one director for all that these checks are about. Raises what a call raises."""
     checks = tuple(checks)
     hashes = tuple(dict.fromkeys((one.user_hash, one.tag) for one in checks if isinstance(one, UserIsOn)))
-    of_rows = any(isinstance(one, RowIs | RowIsGone | NoUsers | Flushed) for one in checks)
+    of_rows = any(isinstance(one, (RowIs, RowIsGone, *FLUSHING)) for one in checks)
     backends = (await link.call(doveadm.status())).value if of_rows else ()
     placements = {key: (await link.call(doveadm.placement(*key))).value for key in hashes}
-    of_sessions = any(isinstance(one, SessionsEnded) for one in checks)
+    of_sessions = any(isinstance(one, SessionsEnded) or _place_of(one) == link.name for one in checks)
     sessions = (await link.call(doveadm.proxy_list())).value if of_sessions else ()
     ring = (await link.call(doveadm.ring_status())).value if synced else None
     return Sight(first_by_ip(backends), placements, sessions, ring.synced if ring is not None else None)
@@ -177,7 +188,11 @@ class Proof:
             return Verdict(Outcome.UNKNOWN, f"no director could be read afterwards{f': {why}' if why else ''}")
         if isinstance(check, Flushed):
             return self._of_flush(check, end)
-        held = {name: self._holds(check, name) for name in self.sights}
+        if isinstance(check, NoSessions) and check.director not in self.sights:
+            unread = self.failures.get(check.director)
+            because = f": {unread}" if unread is not None else ""
+            return Verdict(Outcome.UNKNOWN, f"{check.director} could not be read{because}")
+        held = {name: self._holds(check, name) for name in self.sights if _place_of(check) in {None, name}}
         if all(held.values()):
             return Verdict(Outcome.APPLIED, _in_spite_of(end) or self._beside(check))
         if any(held.values()):
@@ -187,11 +202,11 @@ class Proof:
 
     def _of_unchanged(self, check: Check, end: End) -> Verdict:
         """No director shows it; but that may be too early to say."""
-        name = next(iter(self.sights))
+        name = _place_of(check) or next(iter(self.sights))
         shown = _shown(check, self._before.get(name), self.sights[name])
         if end.may_go_on and not all(sight.synced for sight in self.sights.values()):
             return Verdict(Outcome.UNKNOWN, f"{shown}, but the ring is not synced: it may still be carried out")
-        if isinstance(check, NoUsers) and end.may_go_on:
+        if isinstance(check, NoUsers | NobodyLeft) and end.may_go_on:
             return Verdict(Outcome.UNKNOWN, f"{shown}; the flush may still be going on")
         if end.status is None and not self._last:
             return Verdict(Outcome.UNKNOWN, f"{shown}; its end was not seen: it may still be carried out")
@@ -247,7 +262,8 @@ class Proof:
         )
 
     def _shows_all(self, name: str) -> bool:
-        return name in self.sights and all(self._holds(check, name) for check in self._awaited)
+        mine = (check for check in self._awaited if _place_of(check) in {None, name})
+        return name in self.sights and all(self._holds(check, name) for check in mine)
 
     def _holds(self, check: Check, name: str) -> bool:
         return holds(check, self._before.get(name), self.sights[name])
@@ -275,6 +291,10 @@ def holds(check: Check, before: Sight | None, now: Sight) -> bool:
             return ip in now.rows and not now.rows[ip].users
         case UserIsOn(user_hash, tag, ip):
             return now.placements[user_hash, tag].current == ip
+        case NobodyLeft():
+            return not _users(check, now)
+        case NoSessions():
+            return not _open(check, now)
         case SessionsEnded():
             return not _left(check, before, now)
         case Flushed():
@@ -296,7 +316,9 @@ def value_of(check: Check, target: str, director: str, sights: Mapping[str, Sigh
             return {target: {"user_hash": user_hash, "tag": tag, **({"ip": current} if current is not None else {})}}
         case SessionsEnded():
             return {target: {"sessions": sum(_sessions(check, one).total() for one in sights.values())}}
-        case Flushed():
+        case NoSessions(place):
+            return {target: {"sessions": _open(check, sights[place])}} if place in sights else {}
+        case Flushed() | NobodyLeft():
             return {target: {"users": _users(check, sight)}}
 
 
@@ -322,6 +344,10 @@ def _shown(check: Check, before: Sight | None, now: Sight) -> str:
             return f"on {current}" if current is not None else "on no backend"
         case SessionsEnded():
             return f"{_left(check, before, now)} of the sessions from before are listed"
+        case NoSessions(place):
+            return f"{_open(check, now):,} sessions left on {place}"
+        case NobodyLeft():
+            return f"{_users(check, now):,} users left"
         case Flushed():
             return f"{_users(check, now):,} users"
 
@@ -336,7 +362,16 @@ def _left(check: SessionsEnded, before: Sight | None, now: Sight) -> int:
     return (there & _sessions(check, before)).total() if before is not None else there.total()
 
 
-def _users(check: Flushed, sight: Sight) -> int:
+def _place_of(check: Check) -> str | None:
+    """The one director that can prove it; None if all have to."""
+    return check.director if isinstance(check, NoSessions) else None
+
+
+def _open(check: NoSessions, sight: Sight) -> int:
+    return sum(check.ip in {None, session.ip} for session in sight.sessions)
+
+
+def _users(check: Flushed | NobodyLeft, sight: Sight) -> int:
     return sum(row.users for ip, row in sight.rows.items() if check.ip in {None, ip})
 
 

@@ -11,6 +11,7 @@ from director_tui.director.whereabouts import lasting
 from director_tui.link.monitor import disagreements_of
 from director_tui.operations.confirmation import ring_words
 from director_tui.operations.effect import FLUSHES, already_words, counted_words, stranded, tag_of, usable
+from director_tui.operations.emergency_sentences import emergency_notes, emergency_title, emergency_warnings
 from director_tui.operations.plan import Verb
 from director_tui.operations.words import listed, percent, plural, some, tag_name, users
 from director_tui.text import clean
@@ -29,6 +30,8 @@ MOVE_LIMIT_S = 30
 
 def title(request: Request) -> str:
     """The verb with its targets, in doveadm's words; more than one target by their number."""
+    if request.emergency is not None:
+        return emergency_title(request)
     what = counted_words(request.ips) if request.ips else ""
     counts = {target.vhosts for target in request.targets}
     count = str(counts.pop()) if len(counts) == 1 else "their own numbers"
@@ -157,6 +160,7 @@ def expiry(settings: RingSettings | None) -> str:
 
 def warnings(effect: Effect, standing: Standing, prediction: Prediction | None) -> Iterator[str]:
     """The worst first."""
+    yield from emergency_warnings(effect, standing.reading)
     yield from _no_backend_left(effect)
     yield from _of_the_verb(effect, standing)
     yield from _too_many(prediction, standing.cluster.capacity)
@@ -175,7 +179,7 @@ def _no_backend_left(effect: Effect) -> Iterator[str]:
     for tag in effect.dead_tags:
         whose = effect.whose(tag)
         yield f"no backend{whose} is usable: its users are thrown out, and logins{whose} hang 30 s and fail"
-    if (out := stranded(effect)) and effect.request.verb is not Verb.FORGET_USERS:
+    if (out := stranded(effect)) and effect.request.verb is not Verb.FORGET_USERS and not effect.request.emergency:
         yield (
             "sessions end only on the director that runs this; those through the other directors stay, "
             "although all of them then show no users"
@@ -263,6 +267,7 @@ def _of_the_ring(effect: Effect, reading: Reading) -> Iterator[str]:
 
 def notes(effect: Effect, standing: Standing) -> Iterator[str]:
     settings = standing.reading.settings
+    yield from emergency_notes(effect)
     if effect.already:
         them = "it" if len(effect.already) == 1 else "them"
         yield f"{already_words(effect.request, effect.already)}: no command for {them}"

@@ -32,6 +32,7 @@ TEXT_LIMIT: Final = 500
 """Characters of a name or a reason that somebody else has written."""
 
 MOST_BACKENDS: Final = 5_000
+MOST_EARLIER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class SavedBackend:
 @dataclass(frozen=True, slots=True)
 class StopRecord:
     """One emergency stop. ``ring`` are the addresses of the directors, in their order; ``cluster`` is what whoever
-    stopped it calls it. ``host`` is the machine that ``who`` was at. ``backends`` are all there were, each once."""
+    stopped it calls it. ``host`` is the machine that ``who`` was at. ``backends`` are all there were, each once; where
+    an earlier stop was in force, with the counts that were saved then. ``earlier`` are the stamps of such.
+    """
 
     cluster: str
     ring: tuple[str, ...]
@@ -56,6 +59,7 @@ class StopRecord:
     host: str
     reason: str
     backends: tuple[SavedBackend, ...]
+    earlier: tuple[str, ...] = ()
 
     @property
     def stamp(self) -> str:
@@ -94,6 +98,9 @@ RECORD_NAME: Final = re.compile(r"(?:stop|over)-(\d{8}T\d{9}Z)\.json", re.ASCII)
 """What the files are called that :func:`read_record` and :func:`read_over` understand."""
 
 
+_STAMP: Final = re.compile(r"\d{8}T\d{9}Z", re.ASCII)
+
+
 class NotUnderstood(ValueError):
     """Why a file is not taken for a record, as the end of a sentence: *stop-….json on dir1* ``has no time``."""
 
@@ -116,6 +123,7 @@ def record_json(record: StopRecord) -> bytes:
         "who": record.who,
         "host": record.host,
         "reason": record.reason,
+        "earlier": record.earlier,
         "backends": [
             {"ip": one.ip, "tag": one.tag, "vhosts": one.vhosts, "state": one.state.value} for one in record.backends
         ],
@@ -141,6 +149,9 @@ def read_record(name: str, content: bytes, ring: Collection[str]) -> StopRecord:
     members = {_ip(one, "ring", "directors") for one in _list(values, "ring", MOST_BACKENDS)}
     if not members & set(ring):
         raise NotUnderstood("is of another ring")
+    earlier = tuple(_text(one, "earlier") for one in _list(values, "earlier", MOST_EARLIER))
+    if not all(map(_STAMP.fullmatch, earlier)):
+        raise NotUnderstood("names earlier stops by something that is no time")
     record = StopRecord(
         cluster=_shown(values, "cluster"),
         ring=tuple(sorted(members, key=ip_order)),
@@ -149,6 +160,7 @@ def read_record(name: str, content: bytes, ring: Collection[str]) -> StopRecord:
         host=_shown(values, "host"),
         reason=_shown(values, "reason"),
         backends=tuple(sorted(saved, key=lambda one: ip_order(one.ip))),
+        earlier=earlier,
     )
     if record.name != name:
         raise NotUnderstood("is called by another time than is in it")
