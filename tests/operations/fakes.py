@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from director_tui.demo.records import Records
 from director_tui.director.doveadm import RING_SYNC_TIMED_OUT
 from director_tui.errors import ConnectionLost, DirectorTuiError, ShellRefused
 from director_tui.link.monitor import Monitor
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from director_tui.operations.plan import Plan
     from director_tui.operations.progress import Progress
     from director_tui.operations.record import Record
+    from tests.link.fakes import Answers
 
     Row = tuple[str, int, str, int]
     Met = Reply | DirectorTuiError
@@ -62,6 +64,8 @@ class ChangingDirectors(FakeDirectors):
             return self.instead[destination]
         if words[3:] == ("director", "ring", "status") and destination not in self.members:
             return ring_output("10.9.0.1", ["10.9.0.1", "10.9.0.2"], gone=set())
+        if words[0] == "sh":
+            return None  # it has a folder for records of its own
         if words[:4] == ("doveadm", "-f", "tab", "proxy"):
             self.on_sessions()
             rows = [f"{user}\timap\t192.0.2.1\t{ip}\t143\n" for user, ip in self.sessions.get(destination, [])]
@@ -111,6 +115,14 @@ class ChangingConnection(FakeConnection):
     """With what link/changing.py needs beside. ``shell`` is whether there is one over there."""
 
     shell = True
+    records: Records
+
+    async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"", kept: bool = False) -> Reply:
+        keep = self.records.answer(argv[3:]) if argv[3] == "sh" else None
+        if keep is None or self._answers(self.destination, tuple(argv[3:])) is not None:
+            return await FakeConnection.run(self, argv, limit_s, stdin=stdin, kept=kept)
+        answer = keep(stdin)
+        return Reply(answer.status, answer.stdout, answer.stderr, 0.02)
 
     def keep_for(self, change: asyncio.Future[Any]) -> None:
         """The real one is not closed before; this one is closed by nobody."""
@@ -186,9 +198,13 @@ class FakeShell:
 
 
 class ChangingSsh(FakeSsh):
-    """``shell`` is whether the directors have a shell that takes several commands."""
+    """``shell`` is whether the directors have a shell that takes several commands, ``records`` what they keep."""
 
     shell = True
+
+    def __init__(self, answers: Answers) -> None:
+        super().__init__(answers)
+        self.records: dict[str, Records] = {}
 
     async def connect(self, destination: str) -> ChangingConnection:
         self.attempts.append(destination)
@@ -196,6 +212,7 @@ class ChangingSsh(FakeSsh):
             raise refusal
         connection = ChangingConnection(destination, self._answers)
         connection.shell = self.shell
+        connection.records = self.records.setdefault(destination, Records())
         self.connections.append(connection)
         return connection
 
