@@ -119,8 +119,13 @@ class ChangingConnection(FakeConnection):
 
     async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"", kept: bool = False) -> Reply:
         keep = self.records.answer(argv[3:]) if argv[3] == "sh" else None
-        if keep is None or self._answers(self.destination, tuple(argv[3:])) is not None:
+        if keep is None or self.lost:
             return await FakeConnection.run(self, argv, limit_s, stdin=stdin, kept=kept)
+        said = self._answers(self.destination, tuple(argv[3:]))
+        if inspect.isawaitable(said):
+            await said
+        if isinstance(said, DirectorTuiError):
+            raise said
         answer = keep(stdin)
         return Reply(answer.status, answer.stdout, answer.stderr, 0.02)
 

@@ -1,0 +1,317 @@
+"""Stop and recovery carried out on directors in memory: the record first, past failures, and never a count lost."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from director_tui.director.record_commands import store
+from director_tui.errors import ConnectionLost, OperationRefused, PlanOutdated, StateError, Unreachable
+from director_tui.link.users import each_once
+from director_tui.operations import executor as executor_module
+from director_tui.operations import operation as operation_module
+from director_tui.operations import proof as proof_module
+from director_tui.operations import stop_keeping
+from director_tui.operations.emergency import Stop, open_stop, recover_plan, stop_plan
+from director_tui.operations.plan import Outcome, Standing
+from director_tui.operations.progress import LineStatus, Phase
+from director_tui.operations.stop_keeping import Found, find_records
+from director_tui.operations.stop_record import addresses, record_json
+from director_tui.state import state_folder
+from tests.link.fakes import until
+from tests.operations.fakes import IPS, Bench, bench, failed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from director_tui.operations.plan import Plan
+
+A, B, C, D = IPS
+COUNTS = {A: 100, B: 17, C: 0, D: 1000}
+SOON_S = 0.005
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits that a test need not sit through."""
+    monkeypatch.setattr(proof_module, "PAUSES_S", (SOON_S,))
+    monkeypatch.setattr(proof_module, "PROOF_LIMIT_S", 0.15)
+    monkeypatch.setattr(operation_module, "LATER_BEAT_S", SOON_S)
+    monkeypatch.setattr(executor_module, "STANDSTILL_BEAT_S", SOON_S)
+
+
+def counted(made: Bench, counts: dict[str, int]) -> None:
+    for ip, count in counts.items():
+        made.directors.backends[ip] = ("", count, "up", 100)
+
+
+def counts(made: Bench) -> dict[str, int]:
+    return {ip: row[1] for ip, row in made.directors.backends.items()}
+
+
+async def found(made: Bench) -> Found:
+    reading = await made.reading()
+    links = each_once(made.ring.links, reading.views)
+    return await find_records(made.cluster.name, links, made.cluster.records, addresses(reading.rings.values()))
+
+
+async def stop_of(made: Bench) -> Stop | None:
+    reading = await made.reading()
+    assert reading.snapshot is not None
+    return open_stop(await found(made), reading.snapshot.backends)
+
+
+async def to_stop(made: Bench) -> Plan:
+    return stop_plan(Standing(await made.reading(), made.cluster), await stop_of(made))
+
+
+async def to_recover(made: Bench) -> Plan:
+    return recover_plan(Standing(await made.reading(), made.cluster), await stop_of(made))
+
+
+async def test_the_counts_are_on_disk_here_and_on_every_director_before_the_first_command() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        there: list[Found] = []
+
+        async def look() -> Exception:
+            there.append(await found(made))
+            return ConnectionLost("d1: gone")
+
+        made.directors.met[f"update {A} 0"] = look  # type: ignore[assignment]
+        ended = await made.executor.run(await to_stop(made), "the storage groans")
+        (record,) = there[0].records
+        assert record.saved == COUNTS
+        assert (record.reason, record.cluster) == ("the storage groans", made.cluster.name)
+        assert there[0].where == {record.stamp: ("here", "d1", "d2", "d3")}
+        assert ended.notes[0] == "kept here, d1, d2 and d3"
+        folder = state_folder(made.cluster.name)
+        assert (folder / record.script_name).read_text().startswith("#!/bin/sh\n")
+        assert (folder / record.name).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_stop_and_its_recovery() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        ended = await made.executor.run(await to_stop(made), "")
+        assert (ended.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0})
+        assert made.sent == [f"update {ip} 0" for ip in (A, B, D)]
+        stop = await stop_of(made)
+        assert stop is not None
+        assert stop.in_force
+        ended = await made.executor.run(await to_recover(made), "")
+        assert (ended.outcome, counts(made)) == (Outcome.APPLIED, COUNTS)
+        assert (await found(made)).over == {stop.record.stamp}
+        assert await stop_of(made) is None
+        counted(made, {B: 0})
+        assert await stop_of(made) is None, "a backend that is taken out later is no stop"
+
+
+async def test_a_full_disk_here_is_no_obstacle_when_a_director_takes_the_record(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        plan = await to_stop(made)
+        (tmp_path / "file").write_text("")
+
+        def full(*args: object) -> None:
+            raise StateError("stop.json can't be written: No space left on device")
+
+        monkeypatch.setattr(stop_keeping, "write_state", full)
+        ended = await made.executor.run(plan, "")
+        assert ended.outcome is Outcome.APPLIED
+        assert ended.notes[:2] == (
+            "kept d1, d2 and d3",
+            "not kept here: stop.json can't be written: No space left on device",
+        )
+
+
+async def test_nothing_is_sent_where_the_record_can_be_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(records="no\tfolder") as made:
+        counted(made, COUNTS)
+        plan = await to_stop(made)
+
+        def full(*args: object) -> None:
+            raise StateError("stop.json can't be written: No space left on device")
+
+        monkeypatch.setattr(stop_keeping, "write_state", full)
+        with pytest.raises(OperationRefused, match=r"nothing was sent: kept nowhere; not kept here: stop\.json") as why:
+            await made.executor.run(plan, "")
+        assert "not kept on d2: the folder for records has a control character in it" in str(why.value)
+        assert (made.directors.changes, counts(made)) == ([], COUNTS)
+        assert made.executor.progress is not None
+        assert made.executor.progress.phase is Phase.ENDED
+
+
+async def test_a_director_that_takes_the_record_for_ever_is_waited_for_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stop_keeping, "STORE_LIMIT_S", 0.1)
+    async with bench() as made:
+        counted(made, COUNTS)
+        plan = await to_stop(made)
+        hangs = asyncio.Event()
+        answers = made.directors
+
+        def answer(destination: str, words: tuple[str, ...]) -> object:
+            return hangs.wait() if words[0] == "sh" and destination == "d3" else answers(destination, words)
+
+        for connection in made.ssh.connections:
+            connection._answers = answer  # type: ignore[assignment]
+        ended = await made.executor.run(plan, "")
+        assert ended.outcome is Outcome.APPLIED
+        assert "not kept on d3: not done within 0.1 s" in ended.notes
+        hangs.set()
+
+
+async def test_a_stop_goes_on_past_failures_and_the_rest_can_be_tried_again() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        made.directors.met[f"update {A} 0"] = lambda: failed(75, "Error: read(director-admin) failed")
+        ended = await made.executor.run(await to_stop(made), "")
+        assert [line.status for line in ended.lines] == [
+            LineStatus.NOT_APPLIED,
+            LineStatus.APPLIED,
+            LineStatus.APPLIED,
+        ]
+        assert not any(progress.question for progress in made.shown)
+        made.directors.met.clear()
+        made.clock.now_s += 1
+        ended = await made.executor.run(await to_stop(made), "")
+        assert [line.target for line in ended.lines] == [A]
+        assert set(counts(made).values()) == {0}
+        records = (await found(made)).records
+        assert [record.saved for record in records] == [COUNTS, COUNTS]
+        ended = await made.executor.run(await to_recover(made), "")
+        assert counts(made) == COUNTS
+        assert (await found(made)).over == {record.stamp for record in records}
+
+
+async def test_it_asks_where_the_ring_is_not_synced_and_only_there() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        made.directors.met[f"update {A} 0"] = lambda: failed(75, "Error: busy")
+        made.directors.met[f"update {B} 0"] = lambda: failed(75, f"Error: {B}: Ring sync timed out")
+        running = asyncio.ensure_future(made.executor.run(await to_stop(made), ""))
+        assert (await made.asked()).startswith(f"The ring was not synced in time: {B}")
+        assert made.sent == [f"update {A} 0", f"update {B} 0"]
+        made.executor.decide(go_on=True)
+        ended = await running
+        assert made.sent == [f"update {A} 0", f"update {B} 0", f"update {D} 0"]
+        assert ended.lines[-1].status is LineStatus.APPLIED
+
+
+@pytest.mark.parametrize("shell", [True, False])
+async def test_without_a_remote_shell_it_goes_on_past_failures_too(shell: bool) -> None:
+    async with bench(shell=shell) as made:
+        counted(made, COUNTS)
+        made.directors.met[f"update {B} 0"] = lambda: failed(75, "Error: busy")
+        ended = await made.executor.run(await to_stop(made), "")
+        assert made.sent == [f"update {ip} 0" for ip in (A, B, D)]
+        assert any("slower" in note for note in ended.notes) is not shell
+
+
+async def test_a_director_that_is_down_has_no_copy_and_is_named() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        made.directors.instead["d3"] = Unreachable("d3: no route")
+        ended = await made.executor.run(await to_stop(made), "")
+        assert set(counts(made).values()) == {0}
+        assert ended.notes[0] == "kept here, d1 and d2"
+        assert "not kept on d3: d3: no route" in ended.notes
+
+
+async def test_another_operator_finds_the_record_on_a_director_and_recovers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+        there = await found(made)
+        assert list(there.where.values()) == [("d1", "d2", "d3")]
+        ended = await made.executor.run(await to_recover(made), "")
+        assert (ended.outcome, counts(made)) == (Outcome.APPLIED, COUNTS)
+
+
+async def test_a_local_record_wins_over_a_copy_that_differs() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        (record,) = (await found(made)).records
+        wrong = replace(record, backends=record.backends[:1])
+        call = store(made.cluster.records, record.name, record_json(wrong), "token")
+        await made.ring.link("d2").call(call)
+        there = await found(made)
+        assert there.records == (record,)
+        assert there.notes == (f"{record.name} on d2 differs from the one here, which counts",)
+        assert there.where == {record.stamp: ("here", "d1", "d3")}
+
+
+async def test_what_is_no_record_is_said_and_left_out() -> None:
+    async with bench() as made:
+        for name, content in (("stop-20261124T214012345Z.json", b"{"), ("stop-x.json", b"\x1b[2J")):
+            await made.ring.link("d2").call(store(made.cluster.records, name, content, "token"))
+        there = await found(made)
+        assert there.records == ()
+        assert there.notes == (
+            "stop-20261124T214012345Z.json on d2 is no JSON",
+            "stop-x.json on d2 has no name that a record has",
+        )
+
+
+async def test_the_word_that_a_stop_is_over_is_kept_also_where_only_a_director_takes_it() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        plan = await to_recover(made)
+        made.directors.instead["d3"] = Unreachable("d3: no route")
+        ended = await made.executor.run(plan, "")
+        assert counts(made) == COUNTS
+        assert ended.outcome is Outcome.APPLIED
+        assert "that the stop is over is not kept on d3: d3: no route" in made.shown[-1].notes
+
+
+async def test_nothing_is_stopped_or_recovered_read_only_or_on_ground_that_moved() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        plan = await to_stop(made)
+        counted(made, {A: 99})
+        with pytest.raises(PlanOutdated, match="100 → 99"):
+            await made.executor.run(plan, "")
+        assert not (await found(made)).records, "a plan that is outdated leaves no record"
+        made.directors.instead = {name: Unreachable(f"{name}: no route") for name in ("d1", "d2", "d3")}
+        with pytest.raises(OperationRefused):
+            await made.executor.run(plan, "")
+        assert made.directors.changes == []
+    async with bench(read_only=True) as made:
+        with pytest.raises(OperationRefused, match="read-only"):
+            await made.executor.run(await to_stop(made), "")
+        assert made.directors.changes == []
+        assert not (await found(made)).records
+
+
+async def test_a_stop_that_is_left_in_the_middle_says_so_and_goes_on() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        gate = asyncio.Event()
+
+        async def wait() -> object:
+            await gate.wait()
+            made.directors.carry_out(f"update {A} 0")
+            return b""
+
+        made.directors.met[f"update {A} 0"] = wait  # type: ignore[assignment]
+        running = asyncio.ensure_future(made.executor.run(await to_stop(made), ""))
+        await until(lambda: bool(made.directors.changes))
+        await made.executor.close()
+        await asyncio.gather(running, return_exceptions=True)
+        gate.set()
+        await until(lambda: set(counts(made).values()) == {0})
+        stop = await stop_of(made)
+        assert stop is not None
+        assert {ip: one.vhosts for ip, one in stop.saved.items()} == COUNTS
