@@ -20,6 +20,7 @@ from director_tui.operations.plan import Outcome, Standing
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.stop_keeping import Found, find_records
 from director_tui.operations.stop_record import addresses, record_json
+from director_tui.operations.stop_watch import look_for_stops
 from director_tui.state import state_folder
 from tests.link.fakes import until
 from tests.operations.fakes import IPS, Bench, bench, failed
@@ -250,6 +251,37 @@ async def test_a_local_record_wins_over_a_copy_that_differs() -> None:
         assert there.records == (record,)
         assert there.notes == (f"{record.name} on d2 differs from the one here, which counts",)
         assert there.where == {record.stamp: ("here", "d1", "d3")}
+
+
+async def test_a_stop_that_the_script_has_undone_is_said_to_be_over() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        seen = await look_for_stops(made.ring, await made.reading(), made.clock.times)
+        assert seen.stop is not None
+        assert seen.stop.in_force
+        made.clock.now_s += 3600
+        counted(made, COUNTS)
+        made.directors.own["d3"] = {A: ("", 0, "up", 0)}
+        assert (await look_for_stops(made.ring, await made.reading(), made.clock.times)).stop is None
+        assert not (await found(made)).over, "one director still has something of it"
+        made.directors.own.clear()
+        await look_for_stops(made.ring, await made.reading(), made.clock.times)
+        there = await found(made)
+        assert there.over == {one.stamp for one in there.records}
+
+
+async def test_read_only_nothing_is_said_on_the_directors() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        made.clock.now_s += 3600
+        counted(made, COUNTS)
+        reader = made.ssh.ring("d1", "d2", "d3")
+        object.__setattr__(reader, "cluster", replace(made.cluster, read_only=True))
+        assert (await look_for_stops(reader, await made.reading(), made.clock.times)).stop is None
+        assert not (await found(made)).over
+        await reader.close()
 
 
 async def test_what_is_no_record_is_said_and_left_out() -> None:

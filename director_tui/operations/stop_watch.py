@@ -1,0 +1,50 @@
+"""Whether a stop is in force, asked of the records here and on the directors and of the ring itself."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from director_tui.link.users import each_once
+from director_tui.operations.emergency import open_stop, settled
+from director_tui.operations.stop_keeping import Found, find_records, keep_over
+from director_tui.operations.stop_record import StopOver, addresses
+from director_tui.operations.who import who_am_i
+from director_tui.text import clean
+from director_tui.times import SYSTEM_TIMES
+
+if TYPE_CHECKING:
+    from director_tui.link.monitor import Reading
+    from director_tui.link.ring import Ring
+    from director_tui.operations.emergency import Stop
+    from director_tui.times import Times
+
+
+@dataclass(frozen=True, slots=True)
+class StopsSeen:
+    """What was found, and the stop that is open; None if there is none."""
+
+    found: Found
+    stop: Stop | None
+
+
+async def look_for_stops(ring: Ring, reading: Reading, times: Times = SYSTEM_TIMES) -> StopsSeen:
+    """Look everywhere, once. Never raises, and takes a few seconds at most.
+
+    Where every director that can be read shows that a stop is over, and nobody has said so yet, it is said here and
+    there; unless nothing is to be changed from here.
+    """
+    cluster, snapshot = ring.cluster, reading.snapshot
+    if snapshot is None:
+        return StopsSeen(Found(), None)
+    links = each_once(ring.links, reading.views)
+    found = await find_records(cluster.name, links, cluster.records, addresses(reading.rings.values()))
+    if not cluster.read_only:
+        now = times.utc()
+        tables = [snapshot.backends, *(view.backends for view in reading.views if view.backends)]
+        over = set.intersection(*({one.stamp for one in settled(found, table, now)} for table in tables))
+        for stamp in sorted(over):
+            host = clean(socket.gethostname())
+            await keep_over(StopOver(stamp, now, who_am_i(), host), cluster.name, links, cluster.records)
+    return StopsSeen(found, open_stop(found, snapshot.backends))

@@ -1,0 +1,260 @@
+"""Stop, disconnecting everyone, and recovery on the practice ring and on a real one; the worst cases on a real one.
+
+What became of them is read with plain doveadm on every director.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.demo.server import serve
+from director_tui.director import doveadm
+from director_tui.errors import OperationRefused
+from director_tui.link.ring import Ring
+from director_tui.link.ssh import Ssh
+from director_tui.link.users import each_once
+from director_tui.operations.emergency import Stop, disconnect_plan, open_stop, recover_plan, stop_plan
+from director_tui.operations.plan import Outcome, Standing
+from director_tui.operations.stop_keeping import Found, find_records
+from director_tui.operations.stop_record import addresses
+from director_tui.state import state_folder
+from tests.operations.test_executor_on_rings import TWO_HUNDRED, Bench, benched, ring_of
+from tests.parity.conftest import Practice, Real
+from tests.ring.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from director_tui.link.monitor import Reading
+    from tests.parity.conftest import AnyRing
+    from tests.ring.fixtures import MakeRing
+    from tests.ring.real import RealDirector, RealRing
+    from tests.ring.sshd import Sshd
+
+ODD = (100, 0, 17, 250, 1000, 1, 64, 99)
+
+
+@pytest.fixture(params=["practice", pytest.param("real", marks=pytest.mark.real_ring)])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    """Three directors, eight backends of two tags with many different vhost counts."""
+    if request.param == "practice":
+        practice = Practice()
+        async with await serve(practice.ring) as server:
+            ssh = Ssh(known_hosts=server.known_hosts, identity=server.identity, ssh_config=server.ssh_config)
+            directors = tuple(DirectorConfig(destination) for destination in server.destinations)
+            async with with_odd_counts(Ring(ClusterConfig("rings", directors, interval_s=1.0), ssh), practice) as made:
+                yield made
+        return
+    real: RealRing = request.getfixturevalue("make_ring")()
+    sshds = request.getfixturevalue("real_sshds")
+    ring = ring_of(real, sshds, request.getfixturevalue("ring_known_hosts"))
+    async with with_odd_counts(kept_in(ring, tmp_path / "records"), Real(real)) as made:
+        yield made
+
+
+def kept_in(ring: Ring, folder: Path) -> Ring:
+    """All directors of a real ring are on this machine, so that they have one folder for records."""
+    return Ring(dataclasses.replace(ring.cluster, records=str(folder)), ring._ssh)
+
+
+@asynccontextmanager
+async def with_odd_counts(ring: Ring, there: AnyRing) -> AsyncIterator[Bench]:
+    async with benched(ring, there) as made:
+        for ip, count in zip(await made.backends(), ODD, strict=True):
+            await made.by_hand(there.set_vhosts, ip, count)
+        yield made
+
+
+async def counts(bench: Bench) -> dict[str, int]:
+    return {ip: one.vhosts for ip, one in (await bench.backends()).items()}
+
+
+async def found(bench: Bench, reading: Reading) -> Found:
+    cluster = bench.ring.cluster
+    links = each_once(bench.ring.links, reading.views)
+    return await find_records(cluster.name, links, cluster.records, addresses(reading.rings.values()))
+
+
+async def now(bench: Bench) -> tuple[Standing, Stop | None]:
+    reading = await bench.monitor.fresh()
+    reading = reading if reading.views else await bench.monitor.fresh()
+    assert reading.snapshot is not None
+    return Standing(reading, bench.ring.cluster), open_stop(await found(bench, reading), reading.snapshot.backends)
+
+
+async def test_a_stop_and_its_recovery_by_another_operator(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = await counts(bench)
+    assert sorted(before.values()) == sorted(ODD)
+    ended = await bench.executor.run(stop_plan(*await now(bench)), "the storage groans")
+    assert ended.outcome is Outcome.APPLIED
+    assert set((await counts(bench)).values()) == {0}
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    standing, stop = await now(bench)
+    assert stop is not None
+    assert (stop.in_force, stop.record.reason) == (True, "the storage groans")
+    ended = await bench.executor.run(recover_plan(standing, stop), "")
+    assert ended.outcome is Outcome.APPLIED
+    assert await counts(bench) == before
+    assert (await now(bench))[1] is None
+
+
+async def test_everyone_is_disconnected_on_every_director(bench: Bench) -> None:
+    first, *_, last = await bench.backends()
+    for ip, start in ((first, 1), (last, 3)):
+        await bench.by_hand(bench.there.assign_all, range(start, 2**32, 2**32 // 1000), ip)
+    for number in range(30):
+        await bench.by_hand(bench.there.log_in, f"user{number}@example.com", number % 3)
+    assert [len(await sessions(bench, number)) for number in range(3)] == [10, 10, 10]
+    with pytest.raises(OperationRefused, match=r"nobody is disconnected yet: .* is usable on"):
+        disconnect_plan((await now(bench))[0])
+    await bench.executor.run(stop_plan(*await now(bench)), "")
+    assert sum([len(await sessions(bench, number)) for number in range(3)]) == 30, "they keep reaching their backends"
+    ended = await bench.executor.run(disconnect_plan((await now(bench))[0]), "")
+    assert ended.outcome is Outcome.APPLIED, [(line.text, line.status, line.note, line.output) for line in ended.lines]
+    assert [len(await sessions(bench, number)) for number in range(3)] == [0, 0, 0]
+    assert {one.users for one in (await bench.backends()).values()} == {0}
+    assert ended.lines[0].elapsed_s is not None
+    assert ended.lines[0].elapsed_s < 25, "a round of 30 s was waited for"
+
+
+async def sessions(bench: Bench, director: int) -> Sequence[object]:
+    return await bench.by_hand(bench.there.ask, doveadm.proxy_list(), director)
+
+
+# --- two hundred backends, on a real ring alone -------------------------------------------------------------------
+
+TAGGED = " ".join(f"{ip}@gold" if number % 3 == 0 else ip for number, ip in enumerate(TWO_HUNDRED))
+
+
+def vhosts(director: RealDirector) -> dict[str, int]:
+    return {row["mail server ip"]: int(row["vhosts"]) for row in director.backends()}
+
+
+@pytest.fixture
+def large(make_ring: MakeRing, real_sshds: list[Sshd], ring_known_hosts: Path, tmp_path: Path) -> Large:
+    ring = make_ring(backends=TAGGED)
+    before = {ip: (number * 37) % 1001 if number % 11 else 0 for number, ip in enumerate(TWO_HUNDRED)}
+    lines = "\n".join(f"{ring.directors[0].doveadm_words} director update {ip} {count}" for ip, count in before.items())
+    subprocess.run(["sh", "-ec", lines], check=True)
+    made = Large(ring, real_sshds, ring_known_hosts, tmp_path, before)
+    assert made.everywhere(before)
+    return made
+
+
+@dataclasses.dataclass
+class Large:
+    ring: RealRing
+    sshds: list[Sshd]
+    known_hosts: Path
+    folder: Path
+    before: dict[str, int]
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records"
+
+    def everywhere(self, wanted: dict[str, int]) -> bool:
+        return wait_until(lambda: all(vhosts(one) == wanted for one in self.ring.directors), 30)
+
+    def settle(self) -> dict[str, int]:
+        """The counts, once no doveadm changes them any more."""
+        tables: list[list[dict[str, int]]] = [[]]
+
+        def still() -> bool:
+            tables.append([vhosts(one) for one in self.ring.directors])
+            return tables[-1] == tables[-2] and all(one == tables[-1][0] for one in tables[-1])
+
+        assert wait_until(still, 30)
+        return tables[-1][0]
+
+    def stopping(self) -> subprocess.Popen[str]:
+        places = zip(self.ring.directors, self.sshds, strict=True)
+        where = {
+            "directors": [(sshd.destination, one.doveadm_words.split()) for one, sshd in places],
+            "known_hosts": str(self.known_hosts),
+            "identity": str(self.sshds[0].client_key),
+            "records": str(self.records),
+        }
+        (self.folder / "where.json").write_text(json.dumps(where))
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.operations.stopping", str(self.folder / "where.json")],
+            env=os.environ | {"XDG_STATE_HOME": str(self.folder / "killed")},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    @asynccontextmanager
+    async def bench(self) -> AsyncIterator[Bench]:
+        ring = kept_in(ring_of(self.ring, self.sshds, self.known_hosts), self.records)
+        async with benched(ring, Real(self.ring)) as made:
+            yield made
+
+
+@pytest.mark.parametrize("ended", [1, 60, 150])
+async def test_a_program_that_is_killed_in_the_middle_of_a_stop_and_a_recovery_by_another(
+    large: Large, monkeypatch: pytest.MonkeyPatch, ended: int
+) -> None:
+    def kill_in_the_middle() -> dict[str, int]:
+        with large.stopping() as program:
+            assert program.stdout is not None
+            for line in program.stdout:
+                if line == f"ended {ended}\n":
+                    program.kill()
+                    break
+        assert program.returncode < 0, "it came to its end before"
+        return large.settle()
+
+    after = await asyncio.to_thread(kill_in_the_middle)
+    assert list(after.values()).count(0) > ended
+    monkeypatch.setenv("XDG_STATE_HOME", str(large.folder / "another"))
+    async with large.bench() as made:
+        standing, stop = await now(made)
+        assert stop is not None
+        assert {ip: one.vhosts for ip, one in stop.saved.items()} == large.before
+        progress = await made.executor.run(recover_plan(standing, stop), "")
+        assert progress.outcome is Outcome.APPLIED
+    assert await asyncio.to_thread(large.everywhere, large.before)
+
+
+async def test_a_recovery_with_the_script_alone_on_any_director(large: Large) -> None:
+    async with large.bench() as made:
+        progress = await made.executor.run(stop_plan(*await now(made)), "")
+        assert progress.outcome is Outcome.APPLIED
+        script = next(large.records.glob("recover-*.sh"))
+        assert await asyncio.to_thread(large.everywhere, dict.fromkeys(large.before, 0))
+        shutil.rmtree(state_folder("rings"))
+        # One folder has the three directors' copies here, so that its words may be those of any of them.
+        ran = await asyncio.to_thread(subprocess.run, ["sh", str(script)], capture_output=True, check=False)
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        assert await asyncio.to_thread(large.everywhere, large.before)
+        assert (await now(made))[1] is None
+
+
+async def test_a_stop_whose_connection_is_cut_in_the_middle_is_carried_out_and_proven(large: Large) -> None:
+    async with large.bench() as made:
+        cut: list[bool] = []
+
+        def watch(progress: object) -> None:
+            if not cut and sum(line.elapsed_s is not None for line in made.shown[-1].lines) > 40:
+                cut.append(True)
+                large.sshds[0].kill_sessions()
+
+        made.on_shown = watch
+        progress = await made.executor.run(stop_plan(*await now(made)), "")
+        assert cut
+        assert progress.outcome is Outcome.APPLIED
+    assert await asyncio.to_thread(large.everywhere, dict.fromkeys(large.before, 0))
