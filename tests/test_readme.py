@@ -45,6 +45,8 @@ CHANGING: list[Call[Any]] = [
     doveadm.forget_users("10.0.0.1"),
     doveadm.move("-joe", "10.0.0.1"),
     doveadm.kick("it's me"),
+    doveadm.kick_sessions_to("2001:db8::1"),
+    doveadm.kick_sessions_of(["it's me", "-joe"]),
 ]
 
 

@@ -28,6 +28,7 @@ from director_tui.state import (
     read_state,
     read_state_tail,
     state_folder,
+    state_names,
     write_state,
 )
 
@@ -51,6 +52,16 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_state("mail-us", "theme", 100) is None
     assert state_folder("mail-eu") == tmp_path / "own-state" / "director-tui" / "mail-eu"
     assert [file.name for file in state_folder("mail-eu").iterdir()] == ["theme"]
+
+
+def test_what_is_there_is_listed() -> None:
+    assert state_names("mail-eu") == ()
+    write_state("mail-eu", "b.json", b"")
+    write_state("mail-eu", "a.json", b"")
+    assert state_names("mail-eu") == ("a.json", "b.json")
+    state_folder("file").write_bytes(b"")
+    with pytest.raises(StateError, match="can't be read"):
+        state_names("file")
 
 
 def test_it_is_for_the_owner_alone() -> None:

@@ -43,6 +43,8 @@ CHANGING: list[tuple[Call[None], str, bool]] = [
     (doveadm.forget_users(None), "director flush -F all", False),
     (doveadm.move("-joe", "10.0.0.1"), "director move -- -joe 10.0.0.1", False),
     (doveadm.kick("joe"), "director kick -- joe", False),
+    (doveadm.kick_sessions_to("2001:DB8::1"), "proxy kick -h 2001:db8::1", False),
+    (doveadm.kick_sessions_of(["joe", "-jane"]), "proxy kick -- joe -jane", False),
 ]
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from director_tui.director.model import ProxySession
     from director_tui.link.monitor import Reading
     from tests.parity.conftest import AnyRing
     from tests.ring.fixtures import MakeRing
@@ -112,7 +113,8 @@ async def test_a_stop_and_its_recovery_by_another_operator(
     assert (await now(bench))[1] is None
 
 
-async def test_everyone_is_disconnected_on_every_director(bench: Bench) -> None:
+@pytest.mark.parametrize("by_name", [False, True], ids=["by backend", "by name"])
+async def test_everyone_is_disconnected_on_every_director(bench: Bench, by_name: bool) -> None:
     first, *_, last = await bench.backends()
     for ip, start in ((first, 1), (last, 3)):
         await bench.by_hand(bench.there.assign_all, range(start, 2**32, 2**32 // 1000), ip)
@@ -123,7 +125,16 @@ async def test_everyone_is_disconnected_on_every_director(bench: Bench) -> None:
         disconnect_plan((await now(bench))[0])
     await bench.executor.run(stop_plan(*await now(bench)), "")
     assert sum([len(await sessions(bench, number)) for number in range(3)]) == 30, "they keep reaching their backends"
-    ended = await bench.executor.run(disconnect_plan((await now(bench))[0]), "")
+    standing, _ = await now(bench)
+    known = {}
+    if by_name:
+        assert standing.reading.settings is not None
+        old = dataclasses.replace(standing.reading.settings, version=(2, 3, 13))
+        standing = dataclasses.replace(standing, reading=dataclasses.replace(standing.reading, settings=old))
+        known = {link.name: await sessions(bench, number) for number, link in enumerate(bench.ring.links)}
+    plan = disconnect_plan(standing, known)
+    assert any("proxy kick --" in line for line in plan.command_lines) is by_name
+    ended = await bench.executor.run(plan, "")
     assert ended.outcome is Outcome.APPLIED, [(line.text, line.status, line.note, line.output) for line in ended.lines]
     assert [len(await sessions(bench, number)) for number in range(3)] == [0, 0, 0]
     assert {one.users for one in (await bench.backends()).values()} == {0}
@@ -131,7 +142,7 @@ async def test_everyone_is_disconnected_on_every_director(bench: Bench) -> None:
     assert ended.lines[0].elapsed_s < 25, "a round of 30 s was waited for"
 
 
-async def sessions(bench: Bench, director: int) -> Sequence[object]:
+async def sessions(bench: Bench, director: int) -> Sequence[ProxySession]:
     return await bench.by_hand(bench.there.ask, doveadm.proxy_list(), director)
 
 
