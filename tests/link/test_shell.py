@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from director_tui.director.doveadm import RING_SYNC_TIMED_OUT
 from director_tui.errors import ConnectionLost, MalformedOutput, NoAnswer, SessionRefused, ShellRefused
 from director_tui.link import ssh as ssh_module
 from director_tui.link import ssh_session
@@ -54,13 +55,30 @@ async def test_a_shell_that_goes_on_does_so_until_it_is_told_that_nothing_comes(
 ) -> None:
     connection = await connected(make_ssh, tmp_path, make_sshd())
     shell = await connection.open_shell(go_on=True)
-    assert [(await shell.run(["sh", "-c", f"exit {number}"])).status for number in (3, 0, 255)] == [3, 0, 255]
-    assert (await shell.run(["cat"])).stdout == b"", "a command reads what is meant for the shell"
-    assert (await shell.run(["printf", r"\n\nx\n"])).stdout == b"\n\nx\n"
-    assert shell.idle
+    ending = [shell.send(["sh", "-c", f"echo aside >&2; exit {number}"]) for number in (3, 0, 255)]
+    reading = shell.send(["cat"])
+    printing = shell.send(["printf", r"\n\nx\n"])
     shell.finish()
+    assert [(await one).status for one in ending] == [3, 0, 255]
+    assert {(await one).stderr for one in ending} == {b"aside\n"}
+    assert (await reading).stdout == b"", "a command reads what is meant for the shell"
+    assert (await printing).stdout == b"\n\nx\n"
     await asyncio.wait([shell.ended])
     assert not shell.idle
+
+
+async def test_a_shell_that_goes_on_ends_where_the_ring_is_not_synced(
+    make_ssh: MakeSsh, make_sshd: MakeSshd, tmp_path: Path
+) -> None:
+    connection = await connected(make_ssh, tmp_path, make_sshd())
+    shell = await connection.open_shell(go_on=True)
+    well = shell.send(["sh", "-c", f"echo {RING_SYNC_TIMED_OUT} >&2"])
+    failed = shell.send(["sh", "-c", f"echo 'Error: 10.1.0.1: {RING_SYNC_TIMED_OUT}' >&2; exit 75"])
+    after = shell.send(["true"])
+    shell.finish()
+    assert [(await one).status for one in (well, failed)] == [0, 75]
+    with pytest.raises(ConnectionLost):
+        await after
 
 
 ODD_WORDS = ["", "a  b", "*", "$(id)", "`id`", "o'neill", 'a"b\\n', "!!", "-e", "~", "ключ ёЁЂ", "日本", "\udce9\udc81"]
@@ -172,6 +190,7 @@ async def test_endless_output_of_one_command(
     shell = await connection.open_shell(go_on=True)
     much = shell.send(["sh", "-c", "head -c 3000000 /dev/zero; echo end; exit 4"])
     after = shell.send(["echo", "after"])
+    shell.finish()
     with pytest.raises(MalformedOutput, match="printed more than 1 MiB"):
         await much
     assert (await after).stdout == b"after\n"
