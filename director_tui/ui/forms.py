@@ -310,6 +310,7 @@ class BackendChoice(Sheet):
         consistent = settings.consistent_hashing if settings is not None else True
         names, now = self._cluster.names, self._times.utc()
         self._grid.set_rows(backend_rows(snapshot, present.history, names, now, consistent=consistent))
+        self.fit()
 
     def fit(self) -> None:
         """The table has a height of its own, and scrolls in it."""
@@ -330,6 +331,7 @@ class BackendChoice(Sheet):
     def on_input_changed(self, event: Input.Changed) -> None:
         self._why.show([])
         self._grid.set_filter(event.value)
+        self.fit()
 
     async def on_input_submitted(self) -> None:
         ip = self._grid.cursor_key

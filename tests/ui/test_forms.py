@@ -138,6 +138,19 @@ async def test_the_backend_to_move_to_is_found_by_what_is_typed() -> None:
         await screen.until("Move bob to 10.1.0.7", "director move -- bob 10.1.0.7")
 
 
+async def test_every_backend_to_move_to_is_shown_where_there_is_room() -> None:
+    async with changing(FakeRing(), (80, 24)) as (screen, _):
+        await screen.press("l", *"bob", "enter")
+        await screen.until("hash")
+        await screen.press("M")
+        ips = [row.ip for row in FakeRing().rows]
+        await screen.until("Move bob to", *[f" {ip} " for ip in ips])
+        await screen.press(*"gold-")
+        await screen.until("gold", gone=[f" {ips[0]} "])
+        await screen.press(*["backspace"] * 5)
+        await screen.until(*[f" {ip} " for ip in ips])
+
+
 async def test_a_backend_that_is_gone_under_the_cursor_is_not_chosen() -> None:
     ring = FakeRing()
     async with changing(ring) as (screen, _):
