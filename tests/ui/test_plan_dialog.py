@@ -105,6 +105,16 @@ async def test_the_page_scrolls_while_a_button_has_the_focus() -> None:
         await screen.until("Set 10.1.0.1 down   mail-eu")
 
 
+async def test_a_notice_covers_neither_what_has_changed_nor_the_buttons() -> None:
+    ring = FakeRing()
+    async with changing(ring, (80, 24)) as (screen, _):
+        await screen.press("d")
+        await screen.until("Set 10.1.0.1 down")
+        ring.remove("10.1.0.1")
+        screen.app.notify("said meanwhile", timeout=60)
+        await screen.until("said meanwhile", "10.1.0.1 is not listed by ops@dir1.example.com", "Cancel", "Plan again")
+
+
 # Plain
 
 
