@@ -249,8 +249,12 @@ class Operation:
 
     async def _prove(self) -> None:
         self._publish(phase=Phase.PROVING, question="")
-        self._end_lines(self._pending, LineStatus.NOT_APPLIED, "not sent")
-        sent = [index for index, line in enumerate(self.progress.lines) if line.status not in OUTCOMES]
+        not_sent = self._pending  # and so it stands there until the end: only what was sent is counted as sent
+        sent = [
+            index
+            for index, line in enumerate(self.progress.lines)
+            if line.status not in OUTCOMES and index not in not_sent
+        ]
         sights: dict[str, Sight] = {}
         if sent:
             # The same dictionary that is told of an end that comes late.
@@ -260,6 +264,7 @@ class Operation:
             self._seen = bool(sights)
             self._say({index: proof.verdict(self._commands[index].check) for index in sent})
             self.note(_seen_on(proof, self._reading, len(self._links)))
+        self._end_lines(not_sent, LineStatus.NOT_APPLIED, "not sent")
         await self._write_results(range(self._logbook.intended), sights)
         self._conclude()
 

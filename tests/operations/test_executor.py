@@ -465,6 +465,10 @@ async def test_ending_after_a_failure_sends_nothing_more() -> None:
             LineStatus.NOT_APPLIED,
         ]
         assert ended.lines[2].note == "not sent"
+        # Nor is it counted as sent while the others are being proven.
+        proving = [one.lines[2].status for one in made.shown if one.phase is Phase.PROVING]
+        assert set(proving) <= {LineStatus.PENDING, LineStatus.NOT_APPLIED}
+        assert proving[0] is LineStatus.PENDING
         assert [one.outcome for one in Entry(made.records).results] == [
             *(Outcome.APPLIED, Outcome.NOT_APPLIED),
             Outcome.NOT_APPLIED,
