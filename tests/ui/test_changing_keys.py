@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from textual.events import Key
 
 from director_tui.errors import ConnectionLost
+from director_tui.operations.plan import Target, Verb
+from director_tui.operations.progress import LineStatus
 from director_tui.ui.commands import COMMANDS
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.plan_dialog import PlanDialog
 from tests.ui.changing import changing, focused, settle
 from tests.ui.fakes import DIRECTORS, Clock, FakeReply, FakeRing, Row, Screen, dashboard
+from tests.ui.operations import operated
 
 if TYPE_CHECKING:
     from director_tui.operations.plan import Plan
@@ -48,6 +52,22 @@ async def test_every_key_leads_to_a_plan_with_the_exact_command(keys: list[str],
         await screen.press(*keys)
         await screen.until(title, command, "Runs on ops@dir1.example.com", "Cancel")
         assert agreed.plans == []
+
+
+async def test_what_follows_an_operation_is_planned_on_a_reading_from_after_it() -> None:
+    ring = FakeRing()
+    async with operated(ring) as made:
+        await made.begin(Verb.UPDATE, Target("10.1.0.1", 0))
+        ring.awake.clear()
+        made.executor.end(LineStatus.APPLIED)
+        await made.screen.until("Next: flush 10.1.0.1")
+        await made.screen.press("n")
+        await made.screen.until("Reading first")
+        ring.rows[0] = replace(ring.rows[0], vhosts=0)
+        ring.awake.set()
+        await made.screen.until("max-parallel", "vhosts 0")
+        await made.screen.press("enter")
+        await made.screen.until("Flush 10.1.0.1", "vhosts 0", "Cancel")
 
 
 async def test_marks_win_over_the_cursor_and_every_one_is_named() -> None:
