@@ -86,6 +86,7 @@ class PlanDialog(Sheet):
         self._reason.value = reason
         self._cluster_line = TypedLine("the name of the cluster")
         self._cluster_label = Static(classes="label", markup=False)
+        self._below = Static(id="below", markup=False)
         self._status = Sentences(id="status")
         self._cancel = Button("Cancel", id="cancel", compact=True)
         self._action = Button("", id="action", compact=True, classes="-off")
@@ -110,6 +111,7 @@ class PlanDialog(Sheet):
         yield Horizontal(Static("reason", classes="label", markup=False), self._reason, classes="field")
 
     def foot(self) -> Iterable[Widget]:
+        yield self._below
         yield self._status
         if self.typed:
             yield Horizontal(self._cluster_label, self._cluster_line, classes="field")
@@ -124,6 +126,7 @@ class PlanDialog(Sheet):
         self._again.display = False
         self._draw()
         self.begin_at(self._cluster_line if self.typed else self._cancel)
+        self.watch(self._page, "scroll_y", self._say_what_is_below, init=False)
         self.call_after_refresh(self._settle)
         self.set_interval(TICK_S, self.tick)
         self.tick()
@@ -149,6 +152,19 @@ class PlanDialog(Sheet):
         prediction = self._plan.prediction
         self._count.display = not self._again.display and prediction is not None and bool(prediction.count_of)
         self._arrange_buttons()
+
+    def fit(self) -> None:
+        super().fit()
+        self.call_after_refresh(self._say_what_is_below)
+
+    def _say_what_is_below(self) -> None:
+        """Warnings come behind the numbers, so where they may be out of sight it is said that there are some."""
+        said: list[Part] = []
+        if self._page.scroll_y < self._page.max_scroll_y:
+            said.append(("↓ shows the rest of the plan", STYLES[MUTED]))
+            if warnings := len(self._plan.warnings):
+                said.append((f", with {format.plural(warnings, 'warning')}", STYLES[DANGER]))
+        self._below.update(Content.assemble(*said))
 
     def _arrange_buttons(self) -> None:
         """Side by side, or below each other where that is too wide."""

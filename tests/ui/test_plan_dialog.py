@@ -97,9 +97,10 @@ async def test_the_buttons_stay_in_sight_while_the_page_scrolls(size: tuple[int,
 async def test_the_page_scrolls_while_a_button_has_the_focus() -> None:
     async with changing(FakeRing(), (80, 24)) as (screen, _):
         await screen.press("d")
-        await screen.until("Set 10.1.0.1 down   mail-eu", "Cancel", gone=["Runs on"])
+        await screen.until("Set 10.1.0.1 down   mail-eu", "Cancel", gone=["director down"])
+        await screen.until("↓ shows the rest of the plan")
         await screen.press("pagedown", "pagedown")
-        await screen.until("Runs on", "Cancel", gone=["Set 10.1.0.1 down   mail-eu"])
+        await screen.until("director down", "Cancel", gone=["Set 10.1.0.1 down   mail-eu", "rest of the plan"])
         assert focused(screen) == "cancel"
         await screen.press(*["k"] * 40)
         await screen.until("Set 10.1.0.1 down   mail-eu")
@@ -113,6 +114,14 @@ async def test_a_notice_covers_neither_what_has_changed_nor_the_buttons() -> Non
         ring.remove("10.1.0.1")
         screen.app.notify("said meanwhile", timeout=60)
         await screen.until("said meanwhile", "10.1.0.1 is not listed by ops@dir1.example.com", "Cancel", "Plan again")
+
+
+async def test_where_warnings_are_out_of_sight_it_is_said_that_there_are_some() -> None:
+    async with changing(FakeRing(), (80, 20)) as (screen, _):
+        await screen.press("asterisk", "d")
+        await screen.until("↓ shows the rest of the plan, with", gone=["▲"])
+        await screen.press(*["pagedown"] * 6)
+        await screen.until("director down", gone=["rest of the plan"])
 
 
 # Plain
