@@ -29,6 +29,18 @@ bar         users against the largest backend of the tag; the tick ╵ is where 
 last 10 min users over the last ten minutes, each line on its own scale"""
 
 
+_PLANS = """\
+A changing key shows a plan; nothing is done before it is agreed to. Keys that change backends
+are for those that are marked, or else for the one under the cursor.
+tab ← →        the next button, enter presses it; where there is a line for the name of the
+               cluster, that is typed instead, and enter there does what the plan says
+↑ ↓ pgup pgdn  the rest of the plan
+esc            go back; nothing is done
+applied        every director that could be read shows it
+not applied    it was read afterwards, and is not there
+unknown        its end or its effect was not seen: look at the ring before you do it again"""
+
+
 _USERS = """\
 hash           the directors know a user by the hash of its name alone: names that share one are
                placed and moved together, and a director answers for a mistyped name, too
@@ -80,7 +92,8 @@ def help_text(first: Sequence[str] = (), *, read_only: bool = False) -> Content:
         for command in commands:
             parts.append((f"  {command.key_text:<{width}}", "$dt-accent"))
             parts.append(f"   {command.help}\n")
-    for title, text in (("Columns", _COLUMNS), ("Columns of a user", _USERS)):
+    changes = () if read_only else (("Plans, and what becomes of them", _PLANS),)
+    for title, text in (*changes, ("Columns", _COLUMNS), ("Columns of a user", _USERS)):
         parts.append((f"\n{title}\n", "bold"))
         parts.extend(f"  {line}\n" for line in text.splitlines())
     return Content.assemble(*parts)
