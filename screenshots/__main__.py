@@ -109,7 +109,7 @@ class Director:
         answer = self._directors.ring.execute(self._number, words)
         return Reply(answer.status, answer.stdout, answer.stderr)
 
-    async def open_shell(self) -> Shell:
+    async def open_shell(self, *, go_on: bool = False) -> Shell:
         return Shell(self)
 
     def keep_for(self, change: asyncio.Future[None]) -> None:
