@@ -18,38 +18,50 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 _COLUMNS = """\
-vhosts      the vhost count: how many points the backend has on the hash ring, 0 to 1000
-share       the exact part of its tag's users that the hash ring leads to it now
-condition   serving · draining, drained: vhost count 0, with or without users left · DOWN
-users       assigned user hashes; each is kept up to director_user_expire (15 minutes, if
-            nobody set it) after the user's last session, so these are not sessions
-bar         users against the largest backend of the tag; the tick ╵ is where the share
-            says it should end
+vhosts      the vhost count: how many points the backend has on the hash
+            ring, 0 to 1000
+share       the exact part of its tag's users that the hash ring leads to
+            it now
+condition   serving · draining, drained: vhost count 0, with or without
+            users left · DOWN
+users       assigned user hashes; each is kept up to director_user_expire
+            (15 minutes, if nobody set it) after the user's last session,
+            so these are not sessions
+bar         users against the largest backend of the tag; the tick ╵ is
+            where the share says it should end
 /min        users gained or lost a minute, measured over the last minute
 last 10 min users over the last ten minutes, each line on its own scale"""
 
 
 _PLANS = """\
-A changing key shows a plan; nothing is done before it is agreed to. Keys that change backends
-are for those that are marked, or else for the one under the cursor.
-tab ← →        the next button, enter presses it; where there is a line for the name of the
-               cluster, that is typed instead, and enter there does what the plan says
+A changing key shows a plan; nothing is done before it is agreed to. Keys
+that change backends are for those that are marked, or else for the one
+under the cursor.
+tab ← →        the next button, enter presses it; where there is a line
+               for the name of the cluster, that is typed instead, and
+               enter there does what the plan says
 ↑ ↓ pgup pgdn  the rest of the plan
 esc            go back; nothing is done
 applied        every director that could be read shows it
 not applied    it was read afterwards, and is not there
-unknown        its end or its effect was not seen: look at the ring before you do it again"""
+unknown        its end or its effect was not seen: look at the ring
+               before you do it again"""
 
 
 _USERS = """\
-hash           the directors know a user by the hash of its name alone: names that share one are
-               placed and moved together, and a director answers for a mistyped name, too
-current        the backend it is assigned to. Its logins go there, whatever becomes of that backend,
-               until it is flushed, or director_user_expire after its last session
-hashed         where its hash leads now: where it goes when it is flushed, or when it comes anew
-initial config where its hash would lead by the configuration with which the ring was started
-sessions       what passes through the directors now, without LMTP; “not current” is on another
-               backend than the user's own, for a moment while it is moved, otherwise a danger"""
+hash           the directors know a user by the hash of its name alone:
+               names that share one are placed and moved together, and a
+               director answers for a mistyped name, too
+current        the backend it is assigned to. Its logins go there,
+               whatever becomes of that backend, until it is flushed, or
+               director_user_expire after its last session
+hashed         where its hash leads now: where it goes when it is
+               flushed, or when it comes anew
+initial config where its hash would lead by the configuration with which
+               the ring was started
+sessions       what passes through the directors now, without LMTP; “not
+               current” is on another backend than the user's own, for a
+               moment while it is moved, otherwise a danger"""
 
 
 class HelpScreen(Screen[None]):
