@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from director_tui.director.model import RingView, Snapshot
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
+    from director_tui.operations.emergency import Stop
     from director_tui.ui.format import Part
 
 GAP: Final[tuple[Part, ...]] = (("   ", ""),)
@@ -34,6 +35,10 @@ SPACE: Final[tuple[Part, ...]] = ((" ", ""),)
 SLACK_S: Final = 0.5
 """A reading is not late before this much is over its interval: it takes a round trip."""
 TAGS_NAMED: Final = 3
+NAME_LEAST: Final = 4
+"""Cells below which a name says nothing any more."""
+STOP_STYLE: Final = "$dt-danger bold reverse"
+"""The loudest there is, and nothing else has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,16 @@ def warnings(reading: Reading) -> list[str]:
     if words := undecided_words(reading, naming(reading)):
         found.append(words)
     return found
+
+
+def stop_line(stop: Stop, now: datetime, width: int, *, can_recover: bool) -> Content:
+    """That nobody gets a backend on purpose: since when, by whom, and the way back."""
+    began = stop.began
+    since = f"{began.time:%H:%M}" if began.time.date() == now.date() else f"{began.time:%Y-%m-%d %H:%M}"
+    head, back = f"EMERGENCY STOP in force since {since}", " — R to recover" if can_recover else ""
+    room = width - cell_len(head) - cell_len(back) - len(" by ")
+    who = f" by {shortened(clean(began.who), room)}" if room >= NAME_LEAST else ""
+    return Content.assemble(" ", (shortened(f"{head}{who}{back}", width), STOP_STYLE))
 
 
 def naming(reading: Reading) -> Callable[[str], str]:

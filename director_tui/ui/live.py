@@ -12,7 +12,7 @@ from textual.screen import Screen
 
 from director_tui.errors import RingUnreadable
 from director_tui.link.monitor import stale_after_s
-from director_tui.ui.header import calm_left_s, status_line
+from director_tui.ui.header import calm_left_s, status_line, stop_line
 from director_tui.ui.key_bar import KeyBar
 from director_tui.ui.lines import Lines, Rule
 from director_tui.ui.operation_words import hint
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from director_tui.link.history import History
     from director_tui.link.monitor import Reading
     from director_tui.link.users import Sessions
+    from director_tui.operations.emergency import Stop
     from director_tui.operations.plan import Request
     from director_tui.operations.progress import Progress
     from director_tui.times import Times
@@ -48,11 +49,15 @@ TINY_LINES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """All that is known of a ring now. ``events`` are the changes seen since the start, the newest first."""
+    """All that is known of a ring now. ``events`` are the changes seen since the start, the newest first.
+
+    ``stop`` is the emergency stop that is in force, if one is known.
+    """
 
     reading: Reading
     history: History
     events: Sequence[Change] = ()
+    stop: Stop | None = None
 
 
 def failure_lines(failure: DirectorTuiError) -> list[Part]:
@@ -93,6 +98,7 @@ class LiveScreen(Screen[None]):
         self.present = present
         # Kept here, not looked up: a reading may still arrive while the screen is being taken down.
         self._status = Lines()
+        self._stop_line = Lines(id="stop-in-force")
         self._operation_line = Lines()
         self._operation: Progress | None = None
         self._keys = KeyBar(*self.GROUPS, read_only=cluster.read_only)
@@ -100,6 +106,7 @@ class LiveScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield self._status
+        yield self._stop_line
         yield from self.head()
         yield self._operation_line
         yield Rule(id="header-rule")
@@ -172,9 +179,18 @@ class LiveScreen(Screen[None]):
             stale = now_s - reading.snapshot.taken_mono_s > stale_after_s(self.cluster.interval_s)
         self.show_stale(stale)
         self._status.show([status_line(self.cluster, reading, now_s, self.times.utc(), self.line_width)])
+        self._show_stop()
         if self._next_tick is not None:
             self._next_tick.cancel()
         self._next_tick = asyncio.get_running_loop().call_later(self.tick_s, self.tick)
+
+    def _show_stop(self) -> None:
+        stop = self.present.stop if self.present is not None else None
+        lines = []
+        if stop is not None:
+            can_recover = not self.cluster.read_only
+            lines = [stop_line(stop, self.times.utc(), self.line_width, can_recover=can_recover)]
+        self._stop_line.show(lines)
 
     @property
     def tick_s(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director.changes import ChangeLog
@@ -13,6 +14,7 @@ from director_tui.link.history import History
 from director_tui.link.monitor import LinkState, LinkStatus, Monitor, Reading
 from director_tui.link.users import sessions
 from director_tui.ui.live import Present
+from director_tui.ui.stop_watch import StopWatch
 
 if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
@@ -53,6 +55,7 @@ class Watch:
         self._times = times
         self._operating = operating
         self._change_log = ChangeLog()
+        self._stops = StopWatch(self._show_stop)
         self.ring: Ring | None = None
         self._monitor: Monitor | None = None
         self._session_takers: list[Callable[[Sessions], None]] = []
@@ -89,6 +92,7 @@ class Watch:
         self.stop()
         if self._task is not None:
             await asyncio.wait([self._task])
+        await self._stops.end()
         if self.ring is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):
@@ -146,12 +150,19 @@ class Watch:
             self._monitor.watch_ring(watched)
 
     def _take(self, reading: Reading) -> None:
-        if self._monitor is None or self._stopped:
+        if self._monitor is None or self.ring is None or self._stopped:
             return
         if reading.changes:
             self._take_changes(reading.changes, reading.link.director)
-        self.present = Present(reading, self._monitor.history, self._change_log.newest_first)
+        self._stops.take(reading, self.ring)
+        self.present = Present(reading, self._monitor.history, self._change_log.newest_first, self._stops.stop)
         self._show(self.present)
+
+    def _show_stop(self) -> None:
+        """The same reading, when more is known of stops."""
+        if self.present is not None and not self._stopped:
+            self.present = replace(self.present, stop=self._stops.stop)
+            self._show(self.present)
 
     def _take_changes(self, changes: tuple[Change, ...], director: str) -> None:
         if self._operating is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.demo.records import Records
 from director_tui.director import parse
 from director_tui.director.hashring import rings_by_tag, user_hash
 from director_tui.errors import ConnectionLost, DirectorTuiError, NoAnswer
@@ -113,6 +115,10 @@ class FakeRing:
     """With what status and words ``director ring status`` fails."""
     awake: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     """Cleared: every director is stopped and says nothing, until it is set again."""
+    records: dict[str, Records] = field(default_factory=lambda: defaultdict(Records))
+    """The folders for stop records on the directors, by destination."""
+    no_records: dict[str, FakeReply] = field(default_factory=dict)
+    """What destinations answer instead when records are kept or looked for."""
     refuse: dict[str, DirectorTuiError] = field(default_factory=dict)
     """Why connecting fails, by destination."""
     connections: list[FakeConnection] = field(default_factory=list)
@@ -237,6 +243,11 @@ class FakeConnection:
             raise NoAnswer(f"{self.destination}: no answer within {limit_s:g} s", "") from None
         if self.lost:
             raise ConnectionLost(f"{self.destination}: the connection was lost", "")
+        if (kept_there := self.ring.records[self.destination].answer(argv[3:])) is not None:
+            if self.destination in self.ring.no_records:
+                return self.ring.no_records[self.destination]
+            answer = kept_there(stdin)
+            return FakeReply(answer.status, answer.stdout, answer.stderr)
         return self.ring.answer(argv, self.destination)
 
     async def stream(self, argv: Sequence[str], limit_s: float, take: Callable[[bytes], object]) -> FakeReply:
