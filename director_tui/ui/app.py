@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from director_tui.link.questions import Ask, Question
     from director_tui.link.users import Sessions
     from director_tui.operations.journal import Entry
-    from director_tui.operations.plan import Plan, Request
+    from director_tui.operations.plan import Emergency, Plan, Request
     from director_tui.operations.progress import Progress
     from director_tui.ui.changing import Changing
     from director_tui.ui.live import Present
@@ -375,6 +375,7 @@ class DirectorApp(App[None], inherit_bindings=False):
                     decide=self._operating.decide,
                     ask_journal=self._ask_journal,
                     plan=self.open_plan,
+                    plan_emergency=self.open_emergency,
                     open_entry=self._open_entry,
                     set_back=self._set_back,
                     export=self._export,
@@ -512,7 +513,7 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a text is typed, its characters are no commands."""
-        return not (action == "find_user" and isinstance(self.focused, Input))
+        return not (action in {"find_user", "emergency"} and isinstance(self.focused, Input))
 
     async def action_find_user(self) -> None:
         from director_tui.ui.lookup import LookupScreen
@@ -534,6 +535,19 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     async def open_plan(self, request: Request) -> None:
         """Show what would be done, after asking for what is still open; nothing is done before it is agreed to."""
+        await self._changes().begin(request)
+
+    async def open_emergency(self, what: Emergency) -> None:
+        """The same for what is done to the whole ring."""
+        await self._changes().begin_emergency(what)
+
+    async def action_emergency(self, what: str) -> None:
+        from director_tui.operations.plan import Emergency
+
+        if not isinstance(self.screen, Dialog):
+            await self.open_emergency(Emergency(what))
+
+    def _changes(self) -> Changing:
         from director_tui.ui.changing import Changing
 
         if self._changing is None:
@@ -545,7 +559,7 @@ class DirectorApp(App[None], inherit_bindings=False):
                 running=lambda: self.operation,
                 run=self.run_plan,
             )
-        await self._changing.begin(request)
+        return self._changing
 
     def action_help(self) -> None:
         from director_tui.ui.help_screen import HelpScreen

@@ -23,6 +23,7 @@ from director_tui.operations.planning import make_plan
 from director_tui.operations.unseen_flush import unseen_flushes
 from director_tui.operations.words import plural
 from director_tui.text import clean
+from director_tui.ui.emergencies import Emergencies
 from director_tui.ui.forms import AddForm, BackendChoice, FlushForm, Form, ReadingFirst, VhostsForm, now_lines
 from director_tui.ui.plan_dialog import PlanDialog
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from director_tui.link.users import Sessions
-    from director_tui.operations.plan import Plan, Request
+    from director_tui.operations.plan import Emergency, Plan, Request
     from director_tui.operations.progress import Progress
     from director_tui.times import Times
     from director_tui.ui.live import AskSessions
@@ -75,10 +76,16 @@ class Changing:
         self._sessions: Sessions | None = None
         self._all_sessions = asyncio.Event()
         self._shown: PlanDialog | None = None
+        self._emergencies = Emergencies(watch, times, open=self._open, circumstances=self._circumstances, run=run)
 
     async def begin(self, request: Request) -> None:
         """A changing key was pressed: ``request`` has its targets, and perhaps not yet all of what is to be done."""
         if why := self._refusal(request) or await self._after_reading(request, partial(self._ask, request), None):
+            self._say(why)
+
+    async def begin_emergency(self, what: Emergency) -> None:
+        """A key for the whole ring was pressed."""
+        if why := await self._emergencies.begin(what):
             self._say(why)
 
     def _refusal(self, request: Request) -> str:

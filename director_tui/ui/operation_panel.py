@@ -21,7 +21,7 @@ from director_tui.ui.dialogs import QUIET_S
 from director_tui.ui.format import ATTENTION, DANGER, DOT, MUTED, NAME_WIDTH, PLAIN, STYLES, Piece, shortened
 from director_tui.ui.grid import Grid
 from director_tui.ui.lines import Lines, Sentences
-from director_tui.ui.operation_words import FLUSHES, NOT_CANCELLABLE, flush_words, standing, targets
+from director_tui.ui.operation_words import FLUSHES, NOT_CANCELLABLE, flush_words, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.timer import Timer
 
-    from director_tui.operations.plan import Request
     from director_tui.operations.progress import Line, Progress
+    from director_tui.ui.follow import Follow
     from director_tui.ui.format import Part
 
 OUTPUT_SHOWN: Final = 3
@@ -202,12 +202,12 @@ class OperationPanel(Vertical):
         """What a command said may take the lines below it; nobody need be told."""
         event.stop()
 
-    def show(self, progress: Progress, follow: Request | None, now_s: float, room: int) -> None:
-        """Draw it in at most ``room`` lines. ``follow`` is the next step that is offered."""
+    def show(self, progress: Progress, follow: Follow | None, now_s: float, room: int, more: str = "") -> None:
+        """Draw it in at most ``room`` lines. ``follow`` is the next step that is offered, ``more`` one more note."""
         self.display = True
         question = progress.question if progress.phase is Phase.ASKING else ""
         self._question.ask(question, max(1, room - 1))
-        head, notes = list(_head(progress, now_s)), list(_notes(progress, follow))
+        head, notes = list(_head(progress, now_s)), list(_notes(progress, follow, more))
         if room < CRAMPED_LINES:
             head, notes = [] if question else head[1:2], []
         self._head.show(head)
@@ -235,14 +235,16 @@ def _head(progress: Progress, now_s: float) -> Iterator[Content]:
         yield Content.assemble(" ", (NOT_CANCELLABLE, STYLES[MUTED]))
 
 
-def _notes(progress: Progress, follow: Request | None) -> Iterator[Content]:
+def _notes(progress: Progress, follow: Follow | None, more: str) -> Iterator[Content]:
     fine = progress.running or progress.outcome is not None
     for note in progress.notes[-NOTES_SHOWN:]:
         yield Content.styled(clean(note), STYLES[MUTED if fine else ATTENTION])
+    if more:
+        yield Content.styled(clean(more), STYLES[PLAIN])
     if follow is not None:
         yield Content.assemble(
-            *(("Next:", STYLES[MUTED]), " ", (f"flush {clean(targets(follow))}", STYLES[PLAIN]), " "),
-            *(("for the users still there", STYLES[MUTED]), *DOT),
+            *(("Next:", STYLES[MUTED]), " ", (clean(follow.what), STYLES[PLAIN]), " "),
+            *((clean(follow.why), STYLES[MUTED]), *DOT),
             *(("n", "$dt-accent"), " ", ("plans it", STYLES[MUTED])),
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
-from director_tui.operations.plan import Verb
+from director_tui.operations.plan import Emergency, Verb
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.text import clean
 from director_tui.ui import format
@@ -29,6 +29,13 @@ NOT_CANCELLABLE: Final = "A flush can't be cancelled; it goes on when you leave.
 def doing(request: Request) -> str:
     """``setting the vhost count of 200 backends to 0``."""
     ips, whom = request.ips, targets(request)
+    match request.emergency:
+        case Emergency.STOP:
+            return f"stopping all {whom}"
+        case Emergency.RECOVER:
+            return f"bringing {whom} back"
+        case Emergency.DISCONNECT:
+            return "disconnecting everyone"
     match request.verb:
         case Verb.UPDATE:
             counts = {target.vhosts for target in request.targets}

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.content import Content
 from textual.widgets import Button, Input
 
-from director_tui.operations.following import next_request
+from director_tui.operations.plan import Emergency, Outcome
 from director_tui.operations.progress import Phase
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.commands import bindings
 from director_tui.ui.dashboard import FilterLine
+from director_tui.ui.follow import follow, spread_of
 from director_tui.ui.grid import Grid
 from director_tui.ui.journal_rows import COLUMNS, EntryRow, entry_rows, matches
 from director_tui.ui.lines import Remark, Rule
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 class OperationsScreen(LiveScreen):
     """What this program is doing to the ring, and what was done. Leaving it stops nothing."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("Operations", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = ("Operations", "Views", "Emergency", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
 
     def __init__(
@@ -52,15 +53,17 @@ class OperationsScreen(LiveScreen):
         decide: Callable[[bool], None],
         ask_journal: AskJournal,
         plan: Callable[[Request], Awaitable[None]],
+        plan_emergency: Callable[[Emergency], Awaitable[None]],
         open_entry: Callable[[Entry], None],
         set_back: Callable[[Entry], Awaitable[None]],
         export: Callable[[Sequence[Entry]], None],
     ) -> None:
-        """``decide`` answers the question of the operation, whether to go on; ``plan`` shows what would be done."""
+        """``decide`` answers the question of the operation, whether to go on; ``plan`` shows what would be done, and so
+        does ``plan_emergency`` of what is for the whole ring."""
         super().__init__(cluster, times, present)
         self._decide = decide
         self._ask_journal = ask_journal
-        self._plan = plan
+        self._plan, self._plan_emergency = plan, plan_emergency
         self._open_entry, self._set_back, self._export = open_entry, set_back, export
         self._kept: Kept | None = None
         self._panel = OperationPanel(cluster.names)
@@ -114,7 +117,11 @@ class OperationsScreen(LiveScreen):
         if self.has_class("-low") and progress.running:
             lines = self.size.height - (2 if self.has_class("-tiny") else 4)
         was_asked = isinstance(self.focused, Button)
-        self._panel.show(progress, next_request(progress), self.times.mono_s(), lines)
+        reading = self.present.reading if self.present is not None else None
+        recovered = progress.plan.request.emergency is Emergency.RECOVER and progress.outcome is Outcome.APPLIED
+        spread = spread_of(reading) if recovered else None
+        more = spread.words if spread is not None else ""
+        self._panel.show(progress, follow(progress, reading), self.times.mono_s(), lines, more)
         if was_asked and progress.phase is not Phase.ASKING:
             self.set_focus(self._grid)
 
@@ -123,11 +130,14 @@ class OperationsScreen(LiveScreen):
         self._decide(event.go_on)
 
     async def action_follow(self) -> None:
-        request = next_request(self._operation) if self._operation is not None else None
-        if request is None:
-            self.notify("nothing follows: a flush does, after an applied down or vhost count 0", markup=False)
+        reading = self.present.reading if self.present is not None else None
+        following = follow(self._operation, reading) if self._operation is not None else None
+        if following is not None and following.emergency is not None:
+            await self._plan_emergency(following.emergency)
+        elif following is not None and following.request is not None:
+            await self._plan(following.request)
         else:
-            await self._plan(request)
+            self.notify("nothing follows: a flush does, after an applied down or vhost count 0", markup=False)
 
     # The journal
 

@@ -110,6 +110,14 @@ class PlanDialog(Sheet):
         yield self._text
         yield Horizontal(Static("reason", classes="label", markup=False), self._reason, classes="field")
 
+    def text(self, width: int) -> Content:
+        """What is on the page, for so many cells."""
+        return plan_text(self._plan, self._cluster.names, self._cluster.capacity, width)
+
+    def more_buttons(self) -> Iterable[Button]:
+        """Buttons of a particular plan."""
+        return ()
+
     def foot(self) -> Iterable[Widget]:
         yield self._below
         yield self._status
@@ -120,6 +128,7 @@ class PlanDialog(Sheet):
             if not self.typed:
                 yield self._action
             yield self._count
+            yield from self.more_buttons()
             yield self._again
 
     def on_mount(self) -> None:
@@ -146,11 +155,13 @@ class PlanDialog(Sheet):
         return Content.assemble(title, " ", ("·", STYLES[MUTED]), " ", (clean(cluster.environment), colour))
 
     def _draw(self) -> None:
-        self._text.update(plan_text(self._plan, self._cluster.names, self._cluster.capacity, self.page_width))
+        self._text.update(self.text(self.page_width))
         name = clean(self._plan.cluster)
         self._cluster_label.update(f"type {name}" if self.narrow else f"To do it, type {name} and press Enter")
         prediction = self._plan.prediction
-        self._count.display = not self._again.display and prediction is not None and bool(prediction.count_of)
+        # Who goes where is no reason for or against a plan for the whole ring.
+        countable = prediction is not None and bool(prediction.count_of) and self._plan.request.emergency is None
+        self._count.display = countable and not self._again.display
         self._arrange_buttons()
 
     def fit(self) -> None:
@@ -279,7 +290,11 @@ class PlanDialog(Sheet):
             self._act()
         elif event.button is self._count:
             self._begin_to_count()
-        elif not self._agreed and (why := await self._plan_again(self, self._plan, self._reason.value)):
+        elif (
+            event.button is self._again
+            and not self._agreed
+            and (why := await self._plan_again(self, self._plan, self._reason.value))
+        ):
             self.refused(why)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

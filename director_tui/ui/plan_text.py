@@ -5,6 +5,7 @@ Everything here is a function of the plan, so it can be written again when the p
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
@@ -54,20 +55,20 @@ _WORDS: Final = {
 def plan_text(plan: Plan, names: Mapping[str, str], capacity: int | None, width: int) -> Content:
     """All of a plan but its title, for so many cells. ``names`` are what people call the backends."""
     blocks = [
-        _targets(plan.rows, names, width),
+        target_lines(plan.rows, names, width),
         *(_prediction(plan.prediction, names, capacity, width) if plan.prediction is not None else ()),
-        [*_marked("▲", plan.warnings, DANGER, width), *_marked("▲", _raised(plan), ATTENTION, width)],
-        _marked("·", plan.notes, MUTED, width),
-        _commands(plan),
+        [*marked("▲", plan.warnings, DANGER, width), *marked("▲", _raised(plan), ATTENTION, width)],
+        marked("·", plan.notes, MUTED, width),
+        command_lines(plan),
     ]
     return Content("\n\n").join(Content("\n").join(block) for block in blocks if block)
 
 
-def _targets(rows: Sequence[TargetChange], names: Mapping[str, str], width: int) -> list[Content]:
-    return _aligned([_target(row, names) for row in rows], width, right={4, 6, 8}, first_to_go=(1, 2))
+def target_lines(rows: Sequence[TargetChange], names: Mapping[str, str], width: int) -> list[Content]:
+    return aligned([target_row(row, names) for row in rows], width, right={4, 6, 8}, first_to_go=(1, 2))
 
 
-def _target(row: TargetChange, names: Mapping[str, str]) -> Row:
+def target_row(row: TargetChange, names: Mapping[str, str]) -> Row:
     now, after = row.now, row.after
     one = now or after
     tag = shortened(one.tag, TAG_WIDTH) if one is not None and one.tag else ""
@@ -107,12 +108,12 @@ def _prediction(
     users = [one for one in prediction.forecasts if one.users_after != one.users_now]
     return (
         [
-            *_sentence(("At once", STYLES[ACCENT]), prediction.at_once, PLAIN, width),
-            *_aligned([_share(one, names) for one in shares], width, right={3, 5}, first_to_go=(1, 2)),
+            *sentence(("At once", STYLES[ACCENT]), prediction.at_once, PLAIN, width),
+            *aligned([_share(one, names) for one in shares], width, right={3, 5}, first_to_go=(1, 2)),
         ],
         [
-            *_sentence(("On flush or expiry", STYLES[ACCENT]), prediction.later, PLAIN, width),
-            *_aligned(
+            *sentence(("On flush or expiry", STYLES[ACCENT]), prediction.later, PLAIN, width),
+            *aligned(
                 [_users(one, names, capacity, exact=prediction.exact) for one in users],
                 *(width,),
                 right={3, 5, 6, 7},
@@ -161,11 +162,11 @@ def _raised(plan: Plan) -> Iterable[str]:
     return (f"asks for the cluster's name: {reason}" for reason in plan.raised_by)
 
 
-def _marked(mark: str, sentences: Iterable[str], meaning: str, width: int) -> list[Content]:
-    return [line for one in sentences for line in _sentence((mark, STYLES[meaning]), one, meaning, width)]
+def marked(mark: str, sentences: Iterable[str], meaning: str, width: int) -> list[Content]:
+    return [line for one in sentences for line in sentence((mark, STYLES[meaning]), one, meaning, width)]
 
 
-def _sentence(lead: Part, text: str, meaning: str, width: int) -> list[Content]:
+def sentence(lead: Part, text: str, meaning: str, width: int) -> list[Content]:
     """A sentence behind its lead; where it is longer than a line it goes on below, indented."""
     lines: list[tuple[Content, list[str]]] = [(Content.assemble(lead, " " if cell_len(lead[0]) == 1 else "   "), [])]
     room = width - lines[0][0].cell_length
@@ -180,17 +181,24 @@ def _sentence(lead: Part, text: str, meaning: str, width: int) -> list[Content]:
     return [Content.assemble(start, (" ".join(words), STYLES[meaning])) for start, words in lines]
 
 
-def _commands(plan: Plan) -> list[Content]:
-    order = ", one after the other" if len(plan.command_lines) > 1 else ""
-    head = Content.assemble(("Runs on ", STYLES[MUTED]), clean(plan.director), (order, STYLES[MUTED]))
-    return [head, *(Content.assemble(INDENT, (clean(line), STYLES[PLAIN])) for line in plan.command_lines)]
+def command_lines(plan: Plan) -> list[Content]:
+    """The exact commands, below the director that each of them runs on."""
+    lines: list[Content] = []
+    pairs = zip(plan.commands, plan.command_lines, strict=True)
+    for director, group in groupby(pairs, lambda pair: plan.director_of(pair[0])):
+        there = [line for _, line in group]
+        order = ", one after the other" if len(there) > 1 else ""
+        runs = "then on " if lines else "Runs on "
+        lines.append(Content.assemble((runs, STYLES[MUTED]), clean(director), (order, STYLES[MUTED])))
+        lines += [Content.assemble(INDENT, (clean(line), STYLES[PLAIN])) for line in there]
+    return lines
 
 
 def _name(ip: str, names: Mapping[str, str]) -> str:
     return shortened(clean(names.get(ip, "")), NAME_WIDTH)
 
 
-def _aligned(rows: Sequence[Row], width: int, *, right: Collection[int], first_to_go: Iterable[int]) -> list[Content]:
+def aligned(rows: Sequence[Row], width: int, *, right: Collection[int], first_to_go: Iterable[int]) -> list[Content]:
     """A table without a header. Columns that nothing stands in are left out, then those ``first_to_go``."""
     if not rows:
         return []
