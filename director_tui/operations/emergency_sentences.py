@@ -41,10 +41,11 @@ def emergency_warnings(effect: Effect, reading: Reading) -> Iterator[str]:
                 yield f"{listed(away)} can't be reached: the sessions there stay"
 
 
-def emergency_notes(effect: Effect) -> Iterator[str]:
+def emergency_notes(effect: Effect, until: str) -> Iterator[str]:
+    """``until`` is when a user leaves a backend by itself."""
     match effect.request.emergency:
         case Emergency.STOP:
-            yield "whoever is assigned to a backend keeps reaching it, until disconnected or until that expires"
+            yield f"whoever is assigned to a backend keeps reaching it until disconnected, or {until}"
             yield "vhost count 0 and not down, because a monitor sets a healthy backend that is down up again"
         case Emergency.RECOVER:
             yield "all at once: the first backend to come back alone would be sent everyone"

@@ -12,7 +12,7 @@ from director_tui.link.monitor import disagreements_of
 from director_tui.operations.confirmation import ring_words
 from director_tui.operations.effect import FLUSHES, already_words, counted_words, stranded, tag_of, usable
 from director_tui.operations.emergency_sentences import emergency_notes, emergency_title, emergency_warnings
-from director_tui.operations.plan import Verb
+from director_tui.operations.plan import Emergency, Verb
 from director_tui.operations.words import listed, percent, plural, some, tag_name, users
 from director_tui.text import clean
 
@@ -161,7 +161,8 @@ def expiry(settings: RingSettings | None) -> str:
 def warnings(effect: Effect, standing: Standing, prediction: Prediction | None) -> Iterator[str]:
     """The worst first."""
     yield from emergency_warnings(effect, standing.reading)
-    yield from _no_backend_left(effect)
+    if effect.request.emergency is not Emergency.STOP:  # that is what it is for
+        yield from _no_backend_left(effect)
     yield from _of_the_verb(effect, standing)
     yield from _too_many(prediction, standing.cluster.capacity)
     yield from _monitor_fights(effect, standing.cluster.monitor)
@@ -267,13 +268,14 @@ def _of_the_ring(effect: Effect, reading: Reading) -> Iterator[str]:
 
 def notes(effect: Effect, standing: Standing) -> Iterator[str]:
     settings = standing.reading.settings
-    yield from emergency_notes(effect)
+    yield from emergency_notes(effect, expiry(settings))
     if effect.already:
         them = "it" if len(effect.already) == 1 else "them"
         yield f"{already_words(effect.request, effect.already)}: no command for {them}"
     match effect.request.verb:
         case Verb.UPDATE | Verb.DOWN | Verb.UP:
-            yield from _who_stays(effect, settings)
+            if effect.request.emergency is not Emergency.STOP:  # it has said so of all of them
+                yield from _who_stays(effect, settings)
             yield from _until_restart(effect)
         case Verb.ADD:
             yield "users who are assigned stay where they are; flush all would spread them"
