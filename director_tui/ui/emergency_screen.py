@@ -14,6 +14,8 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from director_tui.operations.emergency import Choice, Now, RecoverRow, recover_rows
+from director_tui.operations.stop_keeping import HERE
+from director_tui.operations.words import listed
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.columns import Column
@@ -192,7 +194,7 @@ class RecoverForm(Sheet):
     def foot(self) -> Iterable[Widget]:
         yield self._why
         hint = "↑ ↓ move, space ticks, Enter shows the plan; nothing is changed before it. Esc goes back."
-        yield Static(hint, classes="quiet", markup=False)
+        yield Static(f"{hint}\n", classes="quiet", markup=False)
         with Horizontal(id="buttons"):
             if self._stop is not None:
                 yield self._saved
@@ -275,17 +277,14 @@ def _origin(found: Found, stop: Stop | None) -> list[Content]:
         record = stop.record
         lines.append(
             Content.assemble(
-                ("Stopped ", STYLES[MUTED]),
-                (f"{record.time:%Y-%m-%d %H:%M:%S} UTC", STYLES[PLAIN]),
-                (" by ", STYLES[MUTED]),
-                (clean(record.who), STYLES[PLAIN]),
-                (" at ", STYLES[MUTED]),
-                (clean(record.host), STYLES[PLAIN]),
-                *(((": ", STYLES[MUTED]), (clean(record.reason), STYLES[PLAIN])) if record.reason else ()),
+                *(("Stopped", STYLES[MUTED]), " ", (f"{record.time:%Y-%m-%d %H:%M:%S} UTC", STYLES[PLAIN]), " "),
+                *(("by", STYLES[MUTED]), " ", (clean(record.who), STYLES[PLAIN]), " "),
+                *(("at", STYLES[MUTED]), " ", (clean(record.host), STYLES[PLAIN])),
+                *((": ", (clean(record.reason), STYLES[PLAIN])) if record.reason else ()),
             )
         )
-        where = ", ".join(clean(place) for place in found.where.get(record.stamp, ()))
-        lines.append(Content.assemble(("its record lies ", STYLES[MUTED]), (where, STYLES[PLAIN])))
+        where = listed(place if place == HERE else f"on {clean(place)}" for place in found.where[record.stamp])
+        lines.append(Content.assemble(("its record lies", STYLES[MUTED]), " ", (where, STYLES[PLAIN])))
         if len(stop.records) > 1:
             began = f"{stop.began.time:%Y-%m-%d %H:%M} UTC by {clean(stop.began.who)}"
             earlier = format.plural(len(stop.records) - 1, "earlier stop")

@@ -32,7 +32,7 @@ def stop_text(plan: Plan, names: Mapping[str, str], places: Sequence[KeptAt], wi
     """All of the plan of a stop but its title, for so many cells."""
     blocks = [
         [*_head("What happens", _numbers(plan), width), *marked("▲", plan.warnings, DANGER, width)],
-        [*_head("What does not", "", width), *marked("·", plan.notes, PLAIN, width)],
+        [*_head("What does not, and what stays", "", width), *marked("·", plan.notes, PLAIN, width)],
         [*_head("Every backend", "", width), *target_lines(plan.rows, names, width)],
         [
             *_head("Kept before the first command", "the vhost counts, and a script that gives them back", width),
