@@ -62,7 +62,7 @@ class ClusterRow:
 class ClustersScreen(LiveScreen):
     """Which of the clusters needs somebody, and a way there."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("Clusters", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = ("Clusters", "Views", "Emergency", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
 
     def __init__(

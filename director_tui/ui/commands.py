@@ -19,7 +19,8 @@ class Command:
     first. ``label`` stands in the footer, which leaves out commands of low ``rank`` where it is narrow, and those of
     rank 0 always. ``changes`` tells commands that change the ring: a read-only session has none of them. A command with
     ``priority`` is done before the next key is looked at: what is typed right behind it must find the focus where the
-    command puts it, and a changing key the cursor and the marks where the keys before it have put them.
+    command puts it, and a changing key the cursor and the marks where the keys before it have put them. ``short`` is
+    the label where the footer has no room for the usual one.
     """
 
     action: str
@@ -30,6 +31,7 @@ class Command:
     rank: int = 0
     changes: bool = False
     priority: bool = False
+    short: str = ""
 
     @property
     def key_text(self) -> str:
@@ -68,7 +70,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     _change("up", "u", "up", "Set up: new users again, as many as the vhost count gives", BACKENDS_CHANGED, 96),
     _change("flush", "f", "flush", "Move the users whose hash leads elsewhere by now", BACKENDS_CHANGED, 95),
     _change("remove", "x", "remove", "Remove from the ring; best without users and sessions", BACKENDS_CHANGED, 94),
-    _change("add", "a", "add", "Add a backend to the ring", RING_CHANGED, 93),
+    _change("add", "a", "add", "Add a backend to the ring", RING_CHANGED, 91),
     _change("flush all", "F", "flush all", "Rebalance: every user to where its hash leads now", RING_CHANGED, 25),
     _change("move", "M", "move", "Move the user that is shown to a backend", USER_CHANGED, 85),
     _change("kick", "K", "kick", "End all sessions of the user that is shown", USER_CHANGED, 84),
@@ -103,7 +105,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command("clear", ("escape",), "clear", "Drop the filter; without one, go back", "Operations"),
     Command(
-        *("follow", ("n",), "next", "Plan the step that follows the operation on top: the flush", "Operations"),
+        *("follow", ("n",), "next", "Plan the step that follows the operation on top", "Operations"),
         rank=72,
         changes=True,
     ),
@@ -128,6 +130,21 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("app.ring", ("g",), "ring", "What each director says, and where they disagree", "Views", rank=62),
     Command("app.operations", ("o",), "operations", "The operation that runs, and the journal", "Views", rank=61),
     Command("app.clusters", ("c",), "clusters", "Every configured cluster, and how it is doing", "Views", rank=45),
+    Command(
+        *("app.emergency('emergency stop')", ("E",), "EMERGENCY STOP"),
+        *("Stop all traffic: vhost count 0 for every backend, after saving what they have", "Emergency"),
+        rank=110,
+        changes=True,
+        priority=True,
+        short="STOP",
+    ),
+    Command(
+        *("app.emergency('recovery')", ("R",), "recover"),
+        *("Give back what an emergency stop has taken, whoever made it", "Emergency"),
+        rank=15,
+        changes=True,
+        priority=True,
+    ),
     Command("app.read_now", ("r",), "read", "Read every director now, and try again what failed", "Program", rank=40),
     Command("app.palette", ("colon", "ctrl+p"), "commands", "Find a command by its name", "Program", rank=30),
     Command("app.next_theme", ("t",), "theme", "Next theme; it is remembered for this cluster", "Program", rank=5),

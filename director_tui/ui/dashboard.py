@@ -66,7 +66,7 @@ _LETTERS: Final = frozenset(one.action.partition("(")[0] for one in commands_of(
 class Dashboard(LiveScreen):
     """One ring, live."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = (*_OWN, "Views", "Program", "Quit")
+    GROUPS: ClassVar[tuple[str, ...]] = (*_OWN, "Views", "Emergency", "Program", "Quit")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
 
     class DetailsWanted(Message):

@@ -54,7 +54,7 @@ HEIRS_SHOWN: Final = 12
 class DetailsScreen(LiveScreen):
     """Everything that is known of one backend, live."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = (BACKENDS_CHANGED, "Details", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = (BACKENDS_CHANGED, "Details", "Views", "Emergency", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS, "Scrolling")
 
     def __init__(

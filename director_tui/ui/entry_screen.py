@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class EntryScreen(LiveScreen):
     """An operation or a change with all that the journal holds of it; what is added to it meanwhile is shown, too."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("Operation", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = ("Operation", "Views", "Emergency", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS, "Scrolling")
 
     def __init__(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
 GAP: Final = 3
+NARROW: Final = 100
+"""Cells of a footer below which commands have their short labels."""
 
 
 class _Cleaned(Highlighter):
@@ -60,9 +62,10 @@ class KeyBar(Static):
             )
         ranked = sorted((one for one in self._commands if one.rank), key=lambda one: -one.rank)
         room = max(0, self.size.width)
+        labels = {one: one.short if one.short and room < NARROW else one.label for one in ranked}
         chosen = []
         for command in ranked:
-            width = len(command.first_key) + 1 + len(command.label)
+            width = len(command.first_key) + 1 + len(labels[command])
             if width > room:
                 break
             chosen.append(command)
@@ -70,7 +73,7 @@ class KeyBar(Static):
         parts: list[Content] = []
         for command in sorted(chosen, key=self._commands.index):
             key = Content.styled(command.first_key, f"$dt-accent @click={_qualified(command.action)}")
-            parts.append(Content.assemble(key, " ", (command.label, "$dt-muted")))
+            parts.append(Content.assemble(key, " ", (labels[command], "$dt-muted")))
         return Content(" " * GAP).join(parts)
 
 

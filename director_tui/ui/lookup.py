@@ -132,7 +132,7 @@ class LookupScreen(LiveScreen):
     ``ring`` gives the ring, None as long as there is none; ``names`` are those looked up so far, to which this adds.
     """
 
-    GROUPS: ClassVar[tuple[str, ...]] = (USER_CHANGED, "User", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = (USER_CHANGED, "User", "Views", "Emergency", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
     AUTO_FOCUS = ""
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class RingScreen(LiveScreen):
     """Each director's own view of the ring, with a verdict on top."""
 
-    GROUPS: ClassVar[tuple[str, ...]] = ("Ring", "Views", "Program", "Back")
+    GROUPS: ClassVar[tuple[str, ...]] = ("Ring", "Views", "Emergency", "Program", "Back")
     BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS)
 
     def __init__(

@@ -195,10 +195,10 @@ async def test_without_read_only_they_are_offered_everywhere() -> None:
 
 @pytest.mark.parametrize(
     ("width", "there", "not_there"),
-    [(120, ["v vhosts", "a add", "l find user", "/ filter", "? help", "q quit"], ["F flush all"]),
-     (80, ["v vhosts", "d down", "u up", "f flush", "x remove", "a add", "l find user", "? help"], ["/ filter"]),
-     (40, ["v vhosts", "d down", "u up", "? help"], ["x remove"]),
-     (20, ["v vhosts", "? help"], ["d down"])],
+    [(120, ["v vhosts", "a add", "l find user", "/ filter", "E EMERGENCY STOP", "? help", "q quit"], ["F flush all"]),
+     (80, ["v vhosts", "d down", "u up", "f flush", "x remove", "l find user", "E STOP", "? help"], ["a add"]),
+     (40, ["v vhosts", "d down", "E STOP", "? help"], ["u up", "x remove"]),
+     (20, ["E STOP", "? help"], ["v vhosts"])],
 )  # fmt: skip
 async def test_the_footer_drops_what_is_wanted_least(width: int, there: list[str], not_there: list[str]) -> None:
     async with dashboard(FakeRing(), (width, 24)) as screen:

@@ -10,13 +10,22 @@ import pytest
 
 from director_tui.director import parse
 from director_tui.director.record_commands import store
-from director_tui.operations.stop_record import SavedBackend, StopRecord, record_json
+from director_tui.errors import ConnectionLost, OperationRefused
+from director_tui.operations.plan import Emergency, Target, Verb
+from director_tui.operations.progress import LineStatus
+from director_tui.operations.stop_record import SavedBackend, StopOver, StopRecord, over_json, record_json
 from director_tui.state import write_state
+from director_tui.ui.dashboard import Dashboard
+from director_tui.ui.lookup import LookupScreen
+from director_tui.ui.plan_dialog import PlanDialog
 from director_tui.ui.stop_watch import LOOK_AGAIN_S
-from tests.ui.fakes import DIRECTORS, STATUS_HEADER, Clock, FakeReply, FakeRing, Row, dashboard
+from tests.ui.changing import changing, settle
+from tests.ui.fakes import DIRECTORS, STATUS_HEADER, Clock, FakeReply, FakeRing, Row, Screen, dashboard
+from tests.ui.operations import operated
 
 if TYPE_CHECKING:
     from director_tui.director.model import Backend
+    from director_tui.operations.plan import Plan
 
 RING = ("10.0.0.11", "10.0.0.12", "10.0.0.13")
 AT = datetime(2026, 11, 23, 21, 40, 0, tzinfo=UTC)
@@ -85,8 +94,6 @@ async def test_the_red_line_goes_when_all_have_their_counts_again() -> None:
 
 
 async def test_the_red_line_goes_when_somebody_has_said_that_it_is_over() -> None:
-    from director_tui.operations.stop_record import StopOver, over_json
-
     ring, clock, one = stopped_ring(), Clock(), record()
     keep_there(ring, one)
     async with dashboard(ring, times=clock.times) as screen:
@@ -146,3 +153,382 @@ async def test_a_read_only_session_is_not_told_to_recover() -> None:
     async with dashboard(ring, read_only=True) as screen:
         await screen.until(RED)
         assert "to recover" not in screen
+
+
+# The stop
+
+
+async def test_the_stop_says_what_it_does_and_does_not_in_the_rings_own_numbers() -> None:
+    ring = FakeRing(list(BEFORE))
+    async with changing(ring, (120, 60)) as (screen, agreed):
+        await screen.press("E")
+        await screen.until(
+            *("Stop all 3 backends", "mail-eu · production", "3 usable backends of 3 in 2 tags get vhost count 0"),
+            *("65,194 users are assigned", "44.1 % of them to 10.1.0.1", "logins hang 30 to 60 s and fail"),
+            *("keeps reaching it", "after their last session", "vhosts 50 → 0", "vhosts 10 → 0"),
+            *("Kept before the first command", "director-tui/mail-eu/", "ops@dir2.example.com", "~/.director-tui/"),
+            *("for whoever logs in as", "5 s at most", "disconnecting everyone is offered once no director"),
+            "doveadm director update 10.1.0.2 0",
+        )
+        assert "last resort" not in screen
+        assert agreed.plans == []
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60), (40, 20)])
+async def test_every_backend_can_be_scrolled_to_and_the_field_stays(size: tuple[int, int]) -> None:
+    ring = FakeRing([Row(f"10.3.{n // 100}.{n % 100}", vhosts=n % 7 + 1) for n in range(1, 201)])
+    async with changing(ring, size) as (screen, _):
+        await screen.press("E")
+        await screen.until("Stop all 200 backends", "mail-eu")
+        seen: set[str] = set()
+        for _ in range(250):
+            seen.update(word for line in screen.lines for word in line.split() if word.startswith("10.3."))
+            assert "the name of the cluster" in screen
+            before = screen.text
+            await screen.press("pagedown")
+            if screen.text == before:
+                break
+        assert {row.ip for row in ring.rows} <= seen
+
+
+@pytest.mark.parametrize("typed", [[], ["space"], [*"mail-e"], [*"MAIL-EU"], [*"mail-eu2"]])
+async def test_nothing_is_stopped_without_the_typed_name(typed: list[str]) -> None:
+    async with changing() as (screen, agreed):
+        await screen.press("E")
+        await screen.until("Stop all 6 backends")
+        await settle(screen)
+        await screen.press(*typed, "enter")
+        assert agreed.plans == []
+        await screen.press("escape")
+        await screen.until("LIVE", gone=["Stop all"])
+        assert agreed.plans == []
+
+
+async def test_the_typed_name_stops_all_that_are_not_at_0() -> None:
+    async with changing() as (screen, agreed):
+        await screen.press("E")
+        await screen.until("Stop all 6 backends")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        (plan,) = agreed.plans
+        assert plan.request.emergency is Emergency.STOP
+        stopped = ("10.1.0.1", "10.1.0.2", "10.1.0.4", "10.1.0.7")
+        assert agreed.words == [("director", "update", ip, "0") for ip in stopped]
+        saved = {one.ip: one.vhosts for one in plan.request.saves}
+        assert saved == {row.ip: row.vhosts for row in FakeRing().rows}
+
+
+async def test_a_stop_on_top_of_a_stop_saves_what_the_first_has_saved() -> None:
+    ring = stopped_ring()
+    keep_there(ring, record())
+    ring.set("10.1.0.2", vhosts=7)
+    async with changing(ring) as (screen, agreed):
+        await screen.press("E")
+        await screen.until("Stop all 3 backends")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        (plan,) = agreed.plans
+        assert {one.ip: one.vhosts for one in plan.request.saves} == {row.ip: row.vhosts for row in BEFORE}
+        assert agreed.words == [("director", "update", "10.1.0.2", "0")]
+
+
+async def test_a_ring_that_is_not_synced_names_the_last_resort() -> None:
+    ring = FakeRing(list(BEFORE))
+    ring.ring_rows[DIRECTORS[0]] = ring.seen_by(DIRECTORS[0], b"ring handshaking")
+    async with changing(ring, (120, 60)) as (screen, _):
+        await screen.until("HANDSHAKING")
+        await screen.press("E")
+        await screen.until("the last resort is to stop the login services")
+
+
+async def test_what_changes_meanwhile_takes_the_stop_back_until_it_is_planned_again() -> None:
+    ring = FakeRing(list(BEFORE))
+    async with changing(ring, (120, 60)) as (screen, agreed):
+        await screen.press("E", *"mail-eu")
+        await screen.until("Stop all 3 backends")
+        await settle(screen)
+        ring.set("10.1.0.2", vhosts=51)
+        await screen.until("changed since you opened: 10.1.0.2 vhosts: 50 → 51")
+        await screen.press("enter")
+        assert agreed.plans == []
+        await screen.press("tab", "tab", "tab", "enter")
+        await screen.until("vhosts 51 → 0", gone=["changed since"])
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        (plan,) = agreed.plans
+        assert {one.ip: one.vhosts for one in plan.request.saves}["10.1.0.2"] == 51
+
+
+async def test_the_script_can_be_read_on_the_screen() -> None:
+    ring = FakeRing(list(BEFORE))
+    async with changing(ring, (120, 60)) as (screen, agreed):
+        await screen.press("E")
+        await screen.until("Show the recovery script")
+        await screen.press("tab", "tab", "enter")
+        await screen.until("#!/bin/sh", "set_back 10.1.0.1 100", "set_back 10.1.0.2 50", "set_back 10.1.0.7 10")
+        await screen.press("escape")
+        await screen.until("Stop all 3 backends", gone=["#!/bin/sh"])
+        assert agreed.plans == []
+
+
+async def test_records_that_are_kept_nowhere_are_said_and_nothing_is_sent() -> None:
+    refusal = OperationRefused("nothing was sent: kept nowhere", "write the vhost counts down by hand")
+    async with operated(FakeRing(list(BEFORE)), refuse=refusal) as one:
+        screen = one.screen
+        await screen.press("E")
+        await screen.until("Stop all 3 backends")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        await screen.until("nothing was sent: kept nowhere", "Show the recovery script")
+
+
+# Disconnecting everyone
+
+
+async def test_when_all_are_stopped_e_leads_to_disconnecting_everyone() -> None:
+    async with changing(stopped_ring(), (120, 60)) as (screen, agreed):
+        await screen.press("E")
+        await screen.until("Disconnect everyone", "then on ops@dir3.example.com")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        first, *kicks = agreed.words
+        assert first[:3] == ("director", "flush", "--max-parallel")
+        assert int(first[3]) >= 65194
+        assert kicks == [("proxy", "kick", "-h", row.ip) for _ in DIRECTORS for row in BEFORE]
+
+
+async def test_it_is_withheld_while_any_director_has_a_usable_backend() -> None:
+    ring = stopped_ring()
+    ring.tables[DIRECTORS[1]] = [BEFORE[0], *ring.rows[1:]]
+    async with changing(ring) as (screen, agreed):
+        await screen.press("E")
+        await screen.until("nobody is disconnected yet: 10.1.0.1 is usable on")
+        assert agreed.plans == []
+
+
+# The recovery
+
+
+async def test_another_operators_stop_is_given_back_as_it_was_saved() -> None:
+    ring = stopped_ring()
+    keep_there(ring, record())
+    async with changing(ring, (120, 60)) as (screen, agreed):
+        await screen.until(RED)
+        await screen.press("R")
+        await screen.until("Stopped 2026-11-23 21:40:00 UTC by ops at admin1: storage groans", "ops@dir2.example.com")
+        await screen.until("✓ → 100", "✓ → 50", "✓ → 10")
+        await screen.press("enter")
+        await screen.until("Bring 3 backends back", "doveadm director update 10.1.0.2 50")
+        await settle(screen)
+        await screen.press("enter")
+        assert agreed.plans == [], "not without the typed name"
+        await screen.press(*"mail-eu", "enter")
+        (plan,) = agreed.plans
+        assert plan.request.emergency is Emergency.RECOVER
+        assert plan.request.stops == (record().stamp,)
+        assert agreed.words == [("director", "update", row.ip, str(row.vhosts)) for row in BEFORE]
+
+
+async def test_what_somebody_has_changed_since_is_left_alone_unless_ticked() -> None:
+    ring = stopped_ring()
+    ring.set("10.1.0.2", vhosts=33)
+    keep_there(ring, record())
+    async with changing(ring, (80, 24)) as (screen, agreed):
+        await screen.press("R")
+        line = "10.1.0.2  mail-02           50    33  left alone  changed since"
+        await screen.until(line)
+        await screen.press("enter")
+        await screen.until("Bring 2 backends back")
+        await screen.press("escape", "R")
+        await screen.until(line)
+        await screen.press("j", "space")
+        await screen.until("50    33  ✓ → 50      changed since")
+        await screen.readings(ring, 4)
+        assert "✓ → 50" in screen, "a reading takes no tick away"
+        await screen.press("k", "space", "enter")
+        await screen.until("Bring 2 backends back", "10.1.0.7")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        assert [words[2:] for words in agreed.words] == [("10.1.0.2", "50"), ("10.1.0.7", "10")]
+
+
+async def test_100_everywhere_is_the_other_choice() -> None:
+    ring = stopped_ring()
+    keep_there(ring, record())
+    async with changing(ring, (120, 60)) as (screen, agreed):
+        await screen.press("R")
+        await screen.until("Plan 100 everywhere", "✓ → 50")
+        await screen.press("tab", "tab", "enter")
+        await screen.until("Bring 3 backends back")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        assert agreed.words == [("director", "update", row.ip, "100") for row in BEFORE]
+
+
+async def test_without_a_record_it_says_so_and_offers_100() -> None:
+    ring = stopped_ring()
+    ring.no_records[DIRECTORS[2]] = FakeReply(73, b"", b"permission denied\n")
+    async with changing(ring, (120, 60)) as (screen, agreed):
+        await screen.press("R")
+        await screen.until("No record of a stop", "ops@dir3.example.com could not be searched: permission denied")
+        assert "Plan the saved counts" not in screen
+        await screen.press("enter")
+        await screen.until("Bring 3 backends back")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        assert agreed.words == [("director", "update", row.ip, "100") for row in BEFORE]
+
+
+async def test_what_is_gone_can_not_be_ticked_and_nothing_ticked_is_no_plan() -> None:
+    ring = stopped_ring()
+    ring.remove("10.1.0.7")
+    keep_there(ring, record())
+    async with changing(ring) as (screen, _):
+        await screen.press("R")
+        await screen.until("removed since")
+        await screen.press("end", "space")
+        await screen.until("10.1.0.7 can't be given back: removed since")
+        await screen.press("home", "space", "j", "space", "enter")
+        await screen.until("nothing to give back: no backend is ticked")
+
+
+# When not
+
+
+@pytest.mark.parametrize("key", ["E", "R"])
+async def test_read_only_neither_offers_nor_does_it(key: str) -> None:
+    async with changing(stopped_ring(), (200, 60), read_only=True) as (screen, agreed):
+        assert "EMERGENCY STOP" not in screen.lines[-1]
+        await screen.press(key)
+        await screen.until("read-only: nothing is changed from here")
+        assert isinstance(screen.app.screen, Dashboard)
+        await screen.press("question_mark")
+        await screen.until("director-tui")
+        assert "Stop all traffic" not in screen
+        assert agreed.plans == []
+
+
+@pytest.mark.parametrize("key", ["E", "R"])
+async def test_on_stale_data_nothing_goes_on_without_a_fresh_reading(key: str) -> None:
+    ring, clock = FakeRing(list(BEFORE)), Clock()
+    async with changing(ring, interval_s=60, times=clock.times) as (screen, agreed):
+        clock.ahead_s = 1000
+        ring.break_down(ConnectionLost("dir1: the connection was lost", "wait for it"))
+        await screen.press(key)
+        await screen.until("Nothing was done", "the connection was lost")
+        await screen.press("enter")
+        assert agreed.plans == []
+
+
+async def test_on_stale_data_a_reading_comes_first() -> None:
+    ring, clock = FakeRing(list(BEFORE)), Clock()
+    async with changing(ring, interval_s=60, times=clock.times) as (screen, _):
+        clock.ahead_s = 1000
+        ring.set("10.1.0.2", vhosts=77)
+        ring.awake.clear()
+        await screen.press("E")
+        await screen.until("Reading first")
+        ring.awake.set()
+        await screen.until("Stop all 3 backends")
+        assert {one.ip: one.vhosts for one in _plan(screen).request.saves}["10.1.0.2"] == 77
+
+
+async def test_a_plan_that_gets_old_while_it_is_open_can_not_be_agreed_to() -> None:
+    clock = Clock()
+    async with changing(FakeRing(list(BEFORE)), interval_s=60, times=clock.times) as (screen, agreed):
+        await screen.press("E", *"mail-eu")
+        await settle(screen)
+        clock.ahead_s = 1000
+        await screen.until("what this stands on is")
+        await screen.press("enter")
+        assert agreed.plans == []
+
+
+@pytest.mark.parametrize("key", ["E", "R"])
+async def test_while_an_operation_runs_it_is_refused(key: str) -> None:
+    async with operated(FakeRing(list(BEFORE))) as one:
+        await one.begin(Verb.UPDATE, Target("10.1.0.1", 0))
+        await one.screen.press(key)
+        await one.screen.until("one change at a time")
+        assert "Stop all" not in one.screen
+
+
+@pytest.mark.parametrize("key", ["E", "R"])
+async def test_the_letters_are_text_while_a_text_is_typed(key: str) -> None:
+    async with changing() as (screen, _):
+        await screen.press("slash", key)
+        await screen.until(f"filter “{key}”")
+        await screen.press("escape", "l", key)
+        await screen.until(key)
+        assert isinstance(screen.app.screen, LookupScreen)
+
+
+async def test_it_works_from_every_screen_and_from_the_palette() -> None:
+    async with changing(FakeRing(list(BEFORE)), (120, 60)) as (screen, _):
+        for key in ("enter", "g", "c", "o"):
+            await screen.press(key, "E")
+            await screen.until("Stop all 3 backends")
+            await screen.press("escape", "ctrl+q")
+            await screen.until("10 min", gone=["Stop all"])
+        await screen.press("colon", *"emergency")
+        await screen.until("EMERGENCY STOP  (E)")
+        await screen.press("enter")
+        await screen.until("Stop all 3 backends")
+
+
+# What follows
+
+
+async def test_after_a_proven_stop_disconnecting_is_next_and_else_the_rest() -> None:
+    ring = FakeRing(list(BEFORE))
+    async with operated(ring, (120, 60)) as one:
+        screen = one.screen
+        await screen.press("E")
+        await screen.until("Stop all 3 backends")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        one.executor.lines(LineStatus.SENT)
+        await screen.until("1 of 3 sent")
+        assert "disconnect everyone" not in screen, "withheld until it is proven"
+        one.executor.end(LineStatus.NOT_APPLIED)
+        await screen.until("Next: try the rest again")
+        await screen.press("n")
+        await screen.until("Stop all 3 backends", "To do it, type")
+        await screen.press("escape")
+        for row in BEFORE:
+            ring.set(row.ip, vhosts=0)
+        one.executor.end(LineStatus.APPLIED)
+        await screen.until("Next: disconnect everyone", "NO USABLE" if "NO USABLE" in screen else "Next")
+        await screen.press("n")
+        await screen.until("proxy kick -h 10.1.0.1")
+
+
+async def test_after_a_recovery_the_spread_is_told_live_and_flush_all_offered_where_it_is_skewed() -> None:
+    ring = stopped_ring()
+    keep_there(ring, record())
+    async with operated(ring, (120, 60)) as one:
+        screen = one.screen
+        await screen.press("R")
+        await screen.until("✓ → 50")
+        await screen.press("enter")
+        await screen.until("Bring 3 backends back")
+        await settle(screen)
+        await screen.press(*"mail-eu", "enter")
+        one.executor.lines(LineStatus.SENT)
+        await screen.until("1 of 3 sent")
+        for row in BEFORE:
+            ring.set(row.ip, vhosts=row.vhosts)
+        one.executor.end(LineStatus.APPLIED)
+        await screen.until("users are elsewhere than the shares say", "on 10.1.0.2: 27,020", "Next: flush all")
+        await screen.press("n")
+        await screen.until("Flush all backends")
+        await screen.press("escape")
+        ring.set("10.1.0.1", users=38000)
+        ring.set("10.1.0.2", users=17800)
+        await screen.until("elsewhere than the shares say", gone=["Next: flush all"])
+
+
+def _plan(screen: Screen) -> Plan:
+    dialog = screen.app.screen
+    assert isinstance(dialog, PlanDialog), screen.text
+    return dialog.plan
