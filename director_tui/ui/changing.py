@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import DirectorTuiError, LinkError, StateError
 from director_tui.link.monitor import stale_after_s
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from director_tui.operations.progress import Progress
     from director_tui.times import Times
     from director_tui.ui.live import AskSessions
+    from director_tui.ui.plan_dialog import RunPlan
     from director_tui.ui.sheet import Sheet
     from director_tui.ui.watch import Watch
 
@@ -43,12 +44,6 @@ SESSIONS_WAIT_S: Final = 5.0
 
 GoOn = Callable[["Sheet | None"], Awaitable[str]]
 """Shows what comes next, in the place of a sheet; or says why nothing does."""
-
-
-class RunPlan(Protocol):
-    """Carries out what was agreed to; ``override`` although the end of a flush was not seen."""
-
-    def __call__(self, plan: Plan, reason: str, override: bool = ...) -> None: ...
 
 
 class Changing:

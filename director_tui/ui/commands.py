@@ -132,7 +132,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("app.clusters", ("c",), "clusters", "Every configured cluster, and how it is doing", "Views", rank=45),
     Command(
         *("app.emergency('emergency stop')", ("E",), "EMERGENCY STOP"),
-        *("Stop all traffic: vhost count 0 for every backend, after saving what they have", "Emergency"),
+        *("Stop all traffic: vhost count 0 everywhere, after saving all counts", "Emergency"),
         rank=110,
         changes=True,
         priority=True,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from director_tui.operations.gate import Circumstances
     from director_tui.operations.plan import Plan
     from director_tui.times import Times
-    from director_tui.ui.changing import RunPlan
+    from director_tui.ui.plan_dialog import RunPlan
     from director_tui.ui.sheet import Sheet
     from director_tui.ui.watch import Watch
 

@@ -7,7 +7,7 @@ nothing can be agreed to before it is planned again.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.cells import cell_len
 from textual.containers import Horizontal
@@ -45,6 +45,12 @@ FIRST_S: Final = 0.5
 """So long a plan that is new on the screen can't be agreed to: what was being pressed was not for it."""
 TOO_SOON: Final = "the plan has only just appeared: press again"
 CHANGES_SAID: Final = 3
+
+
+class RunPlan(Protocol):
+    """Carries out what was agreed to; ``override`` although the end of a flush was not seen."""
+
+    def __call__(self, plan: Plan, reason: str, override: bool = ...) -> None: ...
 
 
 class PlanDialog(Sheet):
