@@ -310,7 +310,7 @@ class BackendChoice(Sheet):
         consistent = settings.consistent_hashing if settings is not None else True
         names, now = self._cluster.names, self._times.utc()
         self._grid.set_rows(backend_rows(snapshot, present.history, names, now, consistent=consistent))
-        self.fit()
+        self.fit()  # its height follows its rows, which may come after the first layout
 
     def fit(self) -> None:
         """The table has a height of its own, and scrolls in it."""
