@@ -165,11 +165,12 @@ async def test_the_stop_says_what_it_does_and_does_not_in_the_rings_own_numbers(
         await screen.until(
             *("Stop all 3 backends", "mail-eu · production", "3 usable backends of 3 in 2 tags get vhost count 0"),
             *("65,194 users are assigned", "44.1 % of them to 10.1.0.1", "logins hang 30 to 60 s and fail"),
-            *("keeps reaching it", "after their last session", "vhosts 50 → 0", "vhosts 10 → 0"),
-            *("Kept before the first command", "director-tui/mail-eu/", "ops@dir2.example.com", "~/.director-tui/"),
-            *("for whoever logs in as", "5 s at most", "disconnecting everyone is offered once no director"),
+            *("keeps reaching it", "after their last session", " 50 → 0 ", " 10 → 0 "),
+            *("Kept before the first command", "ops@dir2.example.com", "~/.director-tui/"),
+            *("whoever logs in as ops", "5 s at most", "disconnecting everyone is offered once no director"),
             "doveadm director update 10.1.0.2 0",
         )
+        assert "director-tui/mail-eu" in "".join(screen.text.split())  # a long path takes two lines
         assert "last resort" not in screen
         assert agreed.plans == []
 
@@ -252,7 +253,7 @@ async def test_what_changes_meanwhile_takes_the_stop_back_until_it_is_planned_ag
         await screen.press("enter")
         assert agreed.plans == []
         await screen.press("tab", "tab", "tab", "enter")
-        await screen.until("vhosts 51 → 0", gone=["changed since"])
+        await screen.until(" 51 → 0 ", gone=["changed since"])
         await settle(screen)
         await screen.press(*"mail-eu", "enter")
         (plan,) = agreed.plans

@@ -227,7 +227,7 @@ async def test_a_click_hits_the_row_under_it_when_scrolled() -> None:
 
 
 async def test_the_help_page_has_every_command() -> None:
-    async with dashboard(size=(120, 100)) as screen:
+    async with dashboard(size=(120, 160)) as screen:
         await screen.press("question_mark")
         for command in COMMANDS:
             assert command.help in screen

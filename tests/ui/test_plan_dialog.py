@@ -333,8 +333,10 @@ async def test_on_old_data_nothing_can_be_agreed_to_until_it_is_fresh_again() ->
         await settle(screen)
         assert "what this stands on" not in screen
         assert focused(screen) == "action"
+        # Textual's button shows a press for a moment, and takes no other meanwhile.
+        await screen.wait(lambda: not screen.app.screen.query(".-active"), "a button that can be pressed again")
         await screen.press("enter")
-        assert len(agreed.plans) == 1
+        await screen.wait(lambda: len(agreed.plans) == 1, "the plan to be agreed to")
 
 
 async def test_what_the_last_look_before_it_finds_comes_back_to_the_dialog() -> None:
