@@ -165,7 +165,7 @@ async def test_the_stop_says_what_it_does_and_does_not_in_the_rings_own_numbers(
         await screen.until(
             *("Stop all 3 backends", "mail-eu · production", "3 usable backends of 3 in 2 tags get vhost count 0"),
             *("65,194 users are assigned", "44.1 % of them to 10.1.0.1", "logins hang 30 to 60 s and fail"),
-            *("keeps reaching it", "after their last session", " 50 → 0 ", " 10 → 0 "),
+            *("keeps reaching it", "their last session", " 50 → 0 ", " 10 → 0 "),
             *("Kept before the first command", "ops@dir2.example.com", "~/.director-tui/"),
             *("whoever logs in as ops", "5 s at most", "disconnecting everyone is offered once no director"),
             "doveadm director update 10.1.0.2 0",
