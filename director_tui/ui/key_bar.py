@@ -13,6 +13,7 @@ from director_tui.ui.commands import commands_of
 
 if TYPE_CHECKING:
     from rich.text import Text
+    from textual.events import Key
     from textual.widget import Widget
 
 GAP: Final = 3
@@ -30,13 +31,23 @@ class _Cleaned(Highlighter):
 class TypedLine(Input):
     """A line of text that is typed on a screen: while it has the focus, letters are no commands.
 
-    ``KEYS`` are its own keys and what they do, which the footer shows meanwhile.
+    ``KEYS`` are its own keys and what they do, which the footer shows meanwhile. Keys take effect in the order in which
+    they are pressed, however fast they come.
     """
 
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, placeholder: str) -> None:
         super().__init__(placeholder=placeholder, compact=True, highlighter=_Cleaned())
+
+    async def _on_key(self, event: Key) -> None:
+        # Textual looks for bindings when a key has gone up to the app and back; letters behind it overtake it there.
+        own = self._bindings.key_to_bindings.get(event.key, ())
+        if not own or event.is_printable:
+            await super()._on_key(event)
+        elif await self.app.run_action(own[0].action, self):  # a line has nothing to scroll, and leaves that to others
+            event.stop()
+            event.prevent_default()
 
 
 class KeyBar(Static):

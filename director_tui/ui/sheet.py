@@ -34,6 +34,9 @@ class Sheet(Dialog[None]):
     """Cells that it takes where the screen has them."""
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
+        # With priority: else what is typed right behind it lands in the field that it leaves.
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
         Binding("j,down", "scroll_page(1)", show=False),
         Binding("k,up", "scroll_page(-1)", show=False),
         Binding("pagedown", "scroll_pages(1)", show=False),

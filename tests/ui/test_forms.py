@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from textual.events import Paste
+from textual.events import Key, Paste
 
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.forms import BackendChoice, Form
@@ -82,6 +82,29 @@ async def test_an_address_is_taken_in_the_form_that_doveadm_prints() -> None:
     async with changing() as (screen, _):
         await screen.press("a", *"2001:DB8:0::9", "enter")
         await screen.until("doveadm director add 2001:db8::9 100")
+
+
+def type_at_once(screen: Screen, *keys: str) -> None:
+    """As keys come over a slow connection: all before the first of them is taken."""
+    for key in keys:
+        screen.app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+async def test_what_is_typed_at_once_is_taken_in_its_order() -> None:
+    async with changing() as (screen, _):
+        await screen.press("v")
+        await screen.until("0 to 1000")
+        type_at_once(screen, "9", "1", "ctrl+u", "1", "5", "backspace", "0", "left", "2", "enter")
+        await screen.until("doveadm director update 10.1.0.1 120")
+
+
+async def test_fields_that_are_filled_at_once_get_their_own_text() -> None:
+    async with changing() as (screen, _):
+        await screen.press("a")
+        await screen.until("tag")
+        keys = ("tab", *"gold", "tab", "ctrl+u", *"50", "shift+tab", "shift+tab", *"2001:db8::9", "enter")
+        type_at_once(screen, *keys)
+        await screen.until("doveadm director add -t gold 2001:db8::9 50")
 
 
 async def test_control_characters_in_a_tag_are_refused_and_never_shown() -> None:
