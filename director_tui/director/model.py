@@ -299,6 +299,11 @@ class Snapshot:
     latency_ms: float = field(compare=False)
     ring_taken_mono_s: float = field(default=0.0, compare=False)
 
+    @property
+    def asked_mono_s(self) -> float:
+        """When the director was asked, on the monotonic clock: it may show the ring as it was at any moment since."""
+        return self.taken_mono_s - self.latency_ms / 1000
+
     def backend(self, ip: str) -> Backend | None:
         return next((backend for backend in self.backends if backend.ip == ip), None)
 

@@ -123,7 +123,7 @@ class Changing:
         if snapshot is None:
             return True
         done = self._running()
-        if done is not None and done.ended_mono_s is not None and snapshot.taken_mono_s < done.ended_mono_s:
+        if done is not None and done.ended_mono_s is not None and snapshot.asked_mono_s < done.ended_mono_s:
             return True  # it may show the ring as it was before
         return self._times.mono_s() - snapshot.taken_mono_s > stale_after_s(self._watch.cluster.interval_s)
 

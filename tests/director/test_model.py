@@ -219,3 +219,8 @@ def test_what_a_snapshot_knows() -> None:
     assert one.tags_without_backend == ("gold",)  # case 38
     assert one.backend("10.0.0.3") == gold_down
     assert one.backend("10.0.0.9") is None
+
+
+def test_a_snapshot_may_be_as_old_as_the_question() -> None:
+    snapshot = Snapshot((), None, "dir1", datetime(2026, 1, 1, tzinfo=UTC), 100.0, 250.0)
+    assert snapshot.asked_mono_s == 99.75
