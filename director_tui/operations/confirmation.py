@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 from director_tui.link.monitor import disagreements_of
 from director_tui.operations.effect import unsynced
 from director_tui.operations.plan import Confirmation, Verb
-from director_tui.operations.words import listed, percent, plural, some
+from director_tui.operations.words import listed, percent, plural, some, tag_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from director_tui.director.agreement import Disagreement
+    from director_tui.director.model import Backend
     from director_tui.link.monitor import Reading
     from director_tui.operations.effect import Effect
     from director_tui.operations.plan import Standing
@@ -39,6 +41,26 @@ def ring_words(reading: Reading) -> str:
     if reading.snapshot is None or reading.snapshot.ring is None:
         return "whether the ring is synced is not known"
     return ""
+
+
+def disagreed_about(effect: Effect, reading: Reading) -> tuple[Disagreement, ...]:
+    """The other backends of the tags that it touches about which the directors disagree: where users go stands on
+    their counts, too."""
+    listed_there = (row for view in reading.views for row in view.backends)
+    others = {row.ip for row in listed_there if row.tag in effect.tags} - set(effect.request.ips)
+    return disagreements_of(reading, others) if others else ()
+
+
+def sides_words(one: Disagreement) -> str:
+    """Who says what of a backend."""
+    tagged = len({row.tag for row, _ in one.sides if row is not None}) > 1
+
+    def said(row: Backend | None) -> str:
+        if row is None:
+            return "not listed"
+        return f"vhosts {row.vhosts} {row.state.value}" + (f" {tag_name(row.tag)}" if tagged else "")
+
+    return ", ".join(f"{said(row)} on {listed(names)}" for row, names in one.sides)
 
 
 def _reasons(effect: Effect, standing: Standing) -> Iterator[str]:

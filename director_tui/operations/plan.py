@@ -220,9 +220,9 @@ NOT_THERE: Final = "not usable"
 class Fingerprint:
     """What a plan stands on, by what it is called in a sentence: ``10.1.0.3 vhosts`` → ``100``.
 
-    The target rows, the other usable backends of their tags with their vhost counts, the director in use, the state of
-    the ring, and the kind of confirmation that follows from all this. User counts are no part of it: they change all
-    the time.
+    The target rows, the other usable backends of their tags with their vhost counts, what the directors disagree about
+    among all these, the director in use, the state of the ring, and the kind of confirmation that follows from all
+    this. User counts are no part of it: they change all the time.
     """
 
     facts: Mapping[str, str]

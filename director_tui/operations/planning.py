@@ -14,7 +14,7 @@ from director_tui.director.model import State
 from director_tui.errors import OperationRefused
 from director_tui.link.monitor import disagreements_of
 from director_tui.link.ring import director_name
-from director_tui.operations.confirmation import confirmation, ring_words
+from director_tui.operations.confirmation import confirmation, disagreed_about, ring_words, sides_words
 from director_tui.operations.effect import Effect, call_of, effect_of
 from director_tui.operations.emergency_ground import KICKED_AT_A_TIME, kicks_by_name, still_usable, talking
 from director_tui.operations.forecasting import predict
@@ -35,13 +35,11 @@ from director_tui.operations.plan import (
     Verb,
 )
 from director_tui.operations.sentences import notes, title, warnings
-from director_tui.operations.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from director_tui.config import DirectorConfig
-    from director_tui.director.agreement import Disagreement
     from director_tui.director.model import Backend
     from director_tui.operations.plan import Check, Confirmation, Request, Standing, Target
 
@@ -181,14 +179,11 @@ def _fingerprint(effect: Effect, standing: Standing, kind: Confirmation) -> Fing
     if effect.request.emergency is not None:
         differing = {ip: one for ip, one in differing.items() if len({row and row.vhosts for row, _ in one.sides}) > 1}
     for ip in effect.request.ips:
-        facts[f"{ip} on the directors"] = _sides(differing[ip]) if ip in differing else "the same"
+        facts[f"{ip} on the directors"] = sides_words(differing[ip]) if ip in differing else "the same"
+    if effect.request.emergency is None:
+        others = "; ".join(f"{one.ip} {sides_words(one)}" for one in disagreed_about(effect, reading))
+        facts["the other backends on the directors"] = others or "the same"
     facts["director in use"] = reading.snapshot.director if reading.snapshot is not None else ""
     facts["ring"] = ring_words(reading) or "synced"
     facts["confirmation"] = kind.value
     return Fingerprint(facts)
-
-
-def _sides(one: Disagreement) -> str:
-    """Who says what of a backend."""
-    said = ("not listed" if row is None else f"vhosts {row.vhosts} {row.state.value}" for row, _ in one.sides)
-    return ", ".join(f"{what} on {listed(names)}" for what, (_, names) in zip(said, one.sides, strict=True))

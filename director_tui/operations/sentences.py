@@ -9,7 +9,7 @@ from director_tui.director.mail_servers import CONFIGURED_VHOSTS, entries_with
 from director_tui.director.model import RingSettings
 from director_tui.director.whereabouts import lasting
 from director_tui.link.monitor import disagreements_of
-from director_tui.operations.confirmation import ring_words
+from director_tui.operations.confirmation import disagreed_about, ring_words, sides_words
 from director_tui.operations.effect import FLUSHES, already_words, counted_words, stranded, tag_of, usable
 from director_tui.operations.emergency_sentences import emergency_notes, emergency_title, emergency_warnings
 from director_tui.operations.plan import Emergency, Verb
@@ -250,7 +250,10 @@ def _of_the_ring(effect: Effect, reading: Reading) -> Iterator[str]:
         waits = effect.request.verb not in {Verb.FLUSH, Verb.FLUSH_ALL, Verb.MOVE, Verb.KICK}
         yield words + (": the commands will wait up to 30 s for it, and may time out" if waits else "")
     for one in disagreements_of(reading, effect.request.ips):
-        yield f"the directors disagree about {one.ip}"
+        yield f"the directors disagree about {one.ip}: {sides_words(one)}"
+    if effect.request.emergency is None:
+        for one in disagreed_about(effect, reading):
+            yield f"the directors disagree about {one.ip}, by which users are shared out: {sides_words(one)}"
     if reading.unread_members:
         where = listed(ip for ip, _ in sorted(reading.unread_members))
         yield f"no destination is configured for {where}: what becomes of it there is not seen"

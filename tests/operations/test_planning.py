@@ -340,6 +340,29 @@ def test_the_newest_word_of_the_director_in_use_counts() -> None:
                 f"12 sessions to {C} would go on: their mailboxes could be open in two places",
             ],
         ),
+        (
+            update(0, C),
+            standing(on=reading(elsewhere={"dir2": DRAINING})),
+            [f"the directors disagree about {C}: vhosts 100 up on dir1 and dir3, vhosts 0 up on dir2"],
+        ),
+        (
+            update(0, A),
+            standing(on=reading(elsewhere={"dir2": DRAINING, "dir3": EIGHT[1:]})),
+            [
+                f"the directors disagree about {A}: vhosts 100 up on dir1 and dir2, not listed on dir3",
+                f"the directors disagree about {C}, by which users are shared out: "
+                "vhosts 100 up on dir1 and dir3, vhosts 0 up on dir2",
+            ],
+        ),
+        (update(0, GOLD1), standing(on=reading(elsewhere={"dir2": DRAINING})), []),
+        (
+            update(0, A),
+            standing(on=reading(elsewhere={"dir2": changed(EIGHT, backend(C, tag="gold"))})),
+            [
+                f"the directors disagree about {C}, by which users are shared out: "
+                "vhosts 100 up no tag on dir1 and dir3, vhosts 100 up tag gold on dir2"
+            ],
+        ),
         (of(Verb.FORGET_USERS, C), standing(), ["-F ends no session: a user can be on two backends at once"]),
         (Request(Verb.FLUSH_ALL), standing(), ["it goes through all backends of all 2 tags and undoes moves by hand"]),
         (
@@ -522,6 +545,16 @@ def test_nothing_from_outside_reaches_a_sentence_as_it_is() -> None:
             reading(changed(EIGHT, backend(GOLD1, 7, tag="gold"))),
             [f"{GOLD1}: vhosts 100 → vhosts 7"],
         ),
+        (
+            update(0, A),
+            reading(elsewhere={"dir2": DRAINING}),
+            [
+                "the other backends on the directors: the same → "
+                f"{C} vhosts 100 up on dir1 and dir3, vhosts 0 up on dir2"
+            ],
+        ),
+        (update(0, GOLD1), reading(elsewhere={"dir2": DRAINING}), []),
+        (KICK, reading(elsewhere={"dir2": DRAINING}), []),
         (KICK, reading(DRAINING), []),
         (ADD, reading(DRAINING), [f"{C}: vhosts 100 → not usable"]),
     ],
