@@ -11,10 +11,11 @@ import asyncio
 import socket
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
-from director_tui.errors import DirectorTuiError, OperationRefused, PlanOutdated, StateError
+from director_tui.errors import DirectorTuiError, LinkError, OperationRefused, PlanOutdated, StateError
 from director_tui.link.users import each_once, sessions, sessions_by_backend
 from director_tui.operations.emergency import record_of
 from director_tui.operations.gate import CHANGES_THE_LIST, Circumstances, refusal
@@ -22,7 +23,7 @@ from director_tui.operations.journal import Journal, new_operation_id
 from director_tui.operations.lock import operation_lock
 from director_tui.operations.operation import Operation
 from director_tui.operations.plan import Emergency, Outcome, Standing, Verb
-from director_tui.operations.planning import fingerprint
+from director_tui.operations.planning import changes_to_rest, fingerprint
 from director_tui.operations.progress import Line, LineStatus, Phase, Progress
 from director_tui.operations.standstill import Standstill
 from director_tui.operations.stop_keeping import HERE, keep_over, keep_record
@@ -33,7 +34,7 @@ from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES, Times
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from director_tui.config import ClusterConfig
     from director_tui.link.monitor import Reading
@@ -120,7 +121,13 @@ class Executor:
                     self._looking_again.cancel()
                 links = each_once(self._ring.links, reading.views)
                 progress = await self._keep(progress, reading, links)
-                operation = Operation(progress, self._ring, links, reading, self.journal, self._show, self._times)
+                silent = _unidentified(links, reading)
+                operation = Operation(
+                    *(progress, self._ring, [link for link in links if link.name not in silent], reading),
+                    *(self.journal, self._show, self._times),
+                    silent=silent,
+                    changes_to_rest=partial(self._changes_to_rest, plan),
+                )
                 self._operation = operation
                 try:
                     await self._carry_out(operation)
@@ -157,6 +164,17 @@ class Executor:
         if changes:
             raise PlanOutdated(changes)
         return reading
+
+    async def _changes_to_rest(self, plan: Plan, done: Collection[str], failed: Collection[str]) -> tuple[str, ...]:
+        """What is different on a fresh reading of all that the rest of it stands on. Raises OperationRefused.
+
+        A stop stands on nothing but that it is still wanted, and so does what follows it.
+        """
+        if plan.request.emergency in {Emergency.STOP, Emergency.DISCONNECT}:
+            return ()
+        reading = await self._fresh()
+        self._gate(plan, reading)
+        return changes_to_rest(plan, done, failed, Standing(reading, self._cluster))
 
     def _gate(self, plan: Plan, reading: Reading | None, unseen: tuple[UnseenFlush, ...] = ()) -> None:
         """Raise OperationRefused for what the gate of the screens refuses, too."""
@@ -271,3 +289,14 @@ class Executor:
         ended_s = self._times.mono_s()
         ended = replace(progress, phase=Phase.ENDED, question="", lines=lines, outcome=outcome, notes=notes)
         self._show(replace(ended, ended_mono_s=ended_s))
+
+
+def _unidentified(links: Sequence[DirectorLink], reading: Reading) -> dict[str, DirectorTuiError]:
+    """Those that have never said which director they are, so that what they show may be of another ring."""
+    views = {view.director: view for view in reading.views}
+    return {
+        link.name: (view.failure if view is not None else None)
+        or LinkError(f"{link.name}: it has not said which director it is")
+        for link in links
+        if (view := views.get(link.name)) is None or view.identity is None
+    }

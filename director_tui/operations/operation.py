@@ -28,11 +28,11 @@ from director_tui.operations.plan import (
     UserIsOn,
 )
 from director_tui.operations.progress import OUTCOMES, LineStatus, Phase
-from director_tui.operations.proof import End, Proof, Sight, look_everywhere
+from director_tui.operations.proof import End, Proof, Sight, look_everywhere, sessions_before
 from director_tui.text import clean_lines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from director_tui.link.changing import Event as SendingEvent
     from director_tui.link.monitor import Reading
@@ -57,7 +57,9 @@ and what has not been carried out by then is not any more."""
 class Operation:
     """Carries out one plan, and shows how far it is by ``show``.
 
-    ``links`` are the directors that can prove something, ``reading`` is the one that was taken just before.
+    ``links`` are the directors that can prove something, ``silent`` the others of the ring with why they can't;
+    ``reading`` is the one that was taken just before. ``changes_to_rest`` is asked before it goes on with the targets
+    that are neither done nor failed.
     """
 
     def __init__(
@@ -69,6 +71,9 @@ class Operation:
         journal: Journal,
         show: Callable[[Progress], None],
         times: Times,
+        *,
+        silent: Mapping[str, DirectorTuiError],
+        changes_to_rest: Callable[[Collection[str], Collection[str]], Awaitable[Sequence[str]]],
     ) -> None:
         self.progress = progress
         self._commands: Final = progress.plan.commands
@@ -78,6 +83,8 @@ class Operation:
         self._logbook: Final = Logbook(journal, progress, ring, times)
         self._show = show
         self._times = times
+        self._silent = silent
+        self._changes_to_rest = changes_to_rest
         self._before: dict[str, Sight] = {}
         self._ends: dict[Check, End] = {}
         self._decision: asyncio.Future[bool] | None = None
@@ -122,7 +129,7 @@ class Operation:
                 break
             ended_well = await self._send(left)
             left = [index for index in left if self.progress.lines[index].status is LineStatus.PENDING]
-            if not left or not ended_well or not await self._asked_to_go_on(left):
+            if not left or not ended_well or not await self._asked_to_go_on(left) or not await self._may_go_on():
                 break
         await self._prove()
 
@@ -152,14 +159,15 @@ class Operation:
             if not unknown:
                 return
             checks = [self._commands[index].check for index in unknown]
-            proof = Proof(self._links, {check: self._ends[check] for check in checks}, self._before, last=last)
+            ends = {check: self._ends[check] for check in checks}
+            proof = Proof(self._links, ends, self._before, silent=self._silent, last=last)
             await proof.look_once()
             self._seen = self._seen or bool(proof.sights)
             verdicts = {index: proof.verdict(self._commands[index].check) for index in unknown}
             found = {index: one for index, one in verdicts.items() if one.outcome is not Outcome.UNKNOWN}
             if found:
                 self._say(found)
-                self.note(f"looked at again: {_seen_on(proof, self._reading, len(self._links))}")
+                self.note(f"looked at again: {self._seen_on(proof)}")
                 await self._write_results(tuple(found), proof.sights)
                 self._conclude()
 
@@ -247,6 +255,20 @@ class Operation:
         finally:
             self._decision = None
 
+    async def _may_go_on(self) -> bool:
+        """Whether what was agreed to still holds for the rest: the question may have stood for a long time."""
+        self._publish(phase=Phase.RUNNING, question="")
+        done = {line.target for line in self.progress.lines if line.status is LineStatus.DONE}
+        failed = {line.target for line in self.progress.lines if line.status is LineStatus.FAILED}
+        try:
+            changes = await self._changes_to_rest(done, failed)
+        except DirectorTuiError as error:
+            self.note(f"the rest was not sent: {error}")
+            return False
+        if changes:
+            self.note(f"the rest was not sent, plan it again: changed since it was agreed to: {'; '.join(changes)}")
+        return not changes
+
     async def _prove(self) -> None:
         self._publish(phase=Phase.PROVING, question="")
         not_sent = self._pending  # and so it stands there until the end: only what was sent is counted as sent
@@ -258,12 +280,12 @@ class Operation:
         sights: dict[str, Sight] = {}
         if sent:
             # The same dictionary that is told of an end that comes late.
-            proof = Proof(self._links, self._ends, self._before)
+            proof = Proof(self._links, self._ends, self._before, silent=self._silent)
             await proof.run()
             sights = proof.sights
             self._seen = bool(sights)
             self._say({index: proof.verdict(self._commands[index].check) for index in sent})
-            self.note(_seen_on(proof, self._reading, len(self._links)))
+            self.note(self._seen_on(proof))
         self._end_lines(not_sent, LineStatus.NOT_APPLIED, "not sent")
         await self._write_results(range(self._logbook.intended), sights)
         self._conclude()
@@ -363,7 +385,8 @@ class Operation:
             case Flushed():
                 return False
             case SessionsEnded():
-                return self._ends[check].status is None or not self._seen
+                there_were = sessions_before(check, self._before) != 0
+                return there_were and (self._ends[check].status is None or not self._seen)
             case _:
                 return True
 
@@ -393,6 +416,9 @@ class Operation:
         """Say something beside the lines, once."""
         if text and text not in self.progress.notes:
             self._publish(notes=(*self.progress.notes, text))
+
+    def _seen_on(self, proof: Proof) -> str:
+        return _seen_on(proof, self._reading, len(self._links) + len(self._silent))
 
     # What is written down. What was seen is not lost because it can't be.
 

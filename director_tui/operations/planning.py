@@ -7,6 +7,7 @@ each reading while a dialog is open, so it does not predict where users go.
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from director_tui.director import doveadm
@@ -37,7 +38,7 @@ from director_tui.operations.plan import (
 from director_tui.operations.sentences import notes, title, warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from director_tui.config import DirectorConfig
     from director_tui.director.model import Backend
@@ -83,6 +84,24 @@ def fingerprint(request: Request, standing: Standing) -> Fingerprint:
     """What the plan for this request stands on now. Raises OperationRefused where there is no plan for it any more."""
     effect = _effect(request, standing)
     return _fingerprint(effect, standing, confirmation(effect, standing)[0])
+
+
+def changes_to_rest(plan: Plan, done: Collection[str], failed: Collection[str], standing: Standing) -> tuple[str, ...]:
+    """What is different now of all that the rest of a plan stands on: everything, with the targets done that are.
+
+    How those are that ``failed`` is what a person has been asked about, and so is the ring of a plan that goes on.
+    Raises OperationRefused where there is no plan for the rest any more.
+    """
+    sent = {*done, *failed}
+    rest = replace(plan.request, targets=tuple(one for one in plan.request.targets if one.ip not in sent))
+    now = _fingerprint(_effect(rest, standing), standing, plan.confirmation, apart=failed)
+    facts = {name: fact for name, fact in plan.fingerprint.facts.items() if name.partition(" ")[0] not in sent}
+    for row in plan.rows:
+        if row.ip in done and row.after is not None and row.after.usable:
+            facts[row.ip] = f"vhosts {row.after.vhosts}"
+    if plan.goes_on:
+        facts["ring"] = now.facts["ring"]
+    return Fingerprint(facts).changes_to(now)
 
 
 def _effect(request: Request, standing: Standing) -> Effect:
@@ -161,7 +180,8 @@ def _check(request: Request, target: Target, now: Backend | None) -> Check:
             return Flushed(target.ip) if now is not None and now.usable else NoUsers(target.ip)
 
 
-def _fingerprint(effect: Effect, standing: Standing, kind: Confirmation) -> Fingerprint:
+def _fingerprint(effect: Effect, standing: Standing, kind: Confirmation, apart: Collection[str] = ()) -> Fingerprint:
+    """``apart`` are backends that nothing is said of."""
     reading = standing.reading
     facts: dict[str, str] = {}
     for row in effect.rows:
@@ -173,7 +193,7 @@ def _fingerprint(effect: Effect, standing: Standing, kind: Confirmation) -> Fing
             facts[f"{row.ip} state"] = row.now.state.value
         facts[f"{row.ip} tag"] = row.now.tag or "none"
     for backend in effect.before:
-        if backend.tag in effect.tags and backend.usable and backend.ip not in effect.request.ips:
+        if backend.tag in effect.tags and backend.usable and backend.ip not in {*effect.request.ips, *apart}:
             facts[backend.ip] = f"vhosts {backend.vhosts}"
     differing = {one.ip: one for one in disagreements_of(reading, effect.request.ips)}
     if effect.request.emergency is not None:
@@ -181,7 +201,9 @@ def _fingerprint(effect: Effect, standing: Standing, kind: Confirmation) -> Fing
     for ip in effect.request.ips:
         facts[f"{ip} on the directors"] = sides_words(differing[ip]) if ip in differing else "the same"
     if effect.request.emergency is None:
-        others = "; ".join(f"{one.ip} {sides_words(one)}" for one in disagreed_about(effect, reading))
+        others = "; ".join(
+            f"{one.ip} {sides_words(one)}" for one in disagreed_about(effect, reading) if one.ip not in apart
+        )
         facts["the other backends on the directors"] = others or "the same"
     facts["director in use"] = reading.snapshot.director if reading.snapshot is not None else ""
     facts["ring"] = ring_words(reading) or "synced"

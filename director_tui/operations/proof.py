@@ -128,8 +128,9 @@ class Proof:
     """Reads every director until all of them show what was wanted.
 
     ``ends`` has each check with how its command ended. ``before`` is what was seen before the command; only sessions
-    need it. ``last`` is whether so much time has passed that a command whose end was not seen can't be on its way any
-    more. ``sights`` is the last that each director showed, ``failures`` why one shows nothing.
+    need it. ``silent`` are directors that can't prove anything, with the reason. ``last`` is whether so much time has
+    passed that a command whose end was not seen can't be on its way any more. ``sights`` is the last that each director
+    showed, ``failures`` why one shows nothing.
     """
 
     def __init__(
@@ -138,10 +139,11 @@ class Proof:
         ends: Mapping[Check, End],
         before: Mapping[str, Sight] | None = None,
         *,
+        silent: Mapping[str, DirectorTuiError] | None = None,
         last: bool = False,
     ) -> None:
         self.sights: Final[dict[str, Sight]] = {}
-        self.failures: Final[dict[str, DirectorTuiError]] = {}
+        self.failures: Final[dict[str, DirectorTuiError]] = {**(silent or {})}
         self._links = links
         self._ends = ends
         self._awaited = [check for check, end in ends.items() if not end.refused]
@@ -158,7 +160,7 @@ class Proof:
         tasks = [asyncio.create_task(self._watch(link), name=f"prove {link.name}") for link in self._links]
         try:
             async with asyncio.timeout(PROOF_LIMIT_S):
-                while not self._settled():
+                while self._links and not self._settled():
                     await self._news.wait()
                     self._news.clear()
         except TimeoutError:
@@ -193,8 +195,10 @@ class Proof:
             because = f": {unread}" if unread is not None else ""
             return Verdict(Outcome.UNKNOWN, f"{check.director} could not be read{because}")
         held = {name: self._holds(check, name) for name in self.sights if _place_of(check) in {None, name}}
+        if isinstance(check, SessionsEnded) and sessions_before(check, self._before, self.sights) == 0:
+            return self._of_nobody(end)
         if all(held.values()):
-            return Verdict(Outcome.APPLIED, _in_spite_of(end) or self._beside(check))
+            return Verdict(Outcome.APPLIED, _in_spite_of(end))
         if any(held.values()):
             said = "; ".join(f"{name}: {_shown(check, self._before.get(name), self.sights[name])}" for name in held)
             return Verdict(Outcome.UNKNOWN, f"the directors disagree: {said}")
@@ -227,11 +231,10 @@ class Proof:
         why = "its end was not seen" if end.status is None else "it may have begun"
         return Verdict(Outcome.UNKNOWN, f"{why}; {counts}")
 
-    def _beside(self, check: Check) -> str:
-        if not isinstance(check, SessionsEnded) or not self.sights.keys() <= self._before.keys():
-            return ""
-        there_were = any(_sessions(check, self._before[name]) for name in self.sights)
-        return "" if there_were else "nothing to kick: there was no session before"
+    def _of_nobody(self, end: End) -> Verdict:
+        """There was no session that could have ended, so only the exit status is left."""
+        outcome = Outcome.NOT_APPLIED if end.refused else Outcome.UNKNOWN
+        return Verdict(outcome if end.status != 0 else Outcome.APPLIED, "nothing to kick: there was no session before")
 
     async def _watch(self, link: DirectorLink) -> None:
         for pause_s in chain(PAUSES_S, repeat(PAUSES_S[-1])):
@@ -354,6 +357,13 @@ def _shown(check: Check, before: Sight | None, now: Sight) -> str:
 
 def _sessions(check: SessionsEnded, sight: Sight) -> Counter[ProxySession]:
     return Counter(session for session in sight.sessions if session.user == check.user)
+
+
+def sessions_before(check: SessionsEnded, before: Mapping[str, Sight], on: Iterable[str] = ()) -> int | None:
+    """How many sessions the user had; None if one of these directors has not been asked before."""
+    if not before or not before.keys() >= set(on):
+        return None
+    return sum(_sessions(check, sight).total() for sight in before.values())
 
 
 def _left(check: SessionsEnded, before: Sight | None, now: Sight) -> int:

@@ -49,7 +49,7 @@ class ChangingDirectors(FakeDirectors):
     what happens instead of a change, by its words behind ``doveadm director``; :meth:`carry_out` may be a part of it.
     ``changes`` is every change that was sent, oldest first, with its destination. ``placed`` says on which backend a
     user hash is, by destination, hash and tag; ``sessions`` who is where through which director; ``on_sessions`` what
-    happens while a director is asked for them.
+    happens while a director is asked for them. Those in ``nameless`` have no row of their own in the ring.
     """
 
     own: dict[str, dict[str, Row | None]] = field(default_factory=dict)
@@ -58,12 +58,17 @@ class ChangingDirectors(FakeDirectors):
     placed: dict[tuple[str, int, str], str] = field(default_factory=dict)
     sessions: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     on_sessions: Callable[[], object] = lambda: None
+    nameless: set[str] = field(default_factory=set)
 
     def __call__(self, destination: str, words: tuple[str, ...]) -> Any:
         if destination in self.instead:
             return self.instead[destination]
         if words[3:] == ("director", "ring", "status") and destination not in self.members:
             return ring_output("10.9.0.1", ["10.9.0.1", "10.9.0.2"], gone=set())
+        if words[3:] == ("director", "ring", "status") and destination in self.nameless:
+            own = self.members[destination]
+            whole = ring_output(own, self.members.values(), gone=set()).decode()
+            return "".join(line for line in whole.splitlines(keepends=True) if not line.startswith(f"{own}\t")).encode()
         if words[0] == "sh":
             return None  # it has a folder for records of its own
         if words[:4] == ("doveadm", "-f", "tab", "proxy"):

@@ -32,6 +32,8 @@ from tests.link.fakes import until
 from tests.operations.fakes import IPS, bench, failed, update
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from director_tui.operations.plan import Plan
     from director_tui.operations.record import Record
 
@@ -373,6 +375,24 @@ async def test_a_director_of_another_ring_proves_nothing() -> None:
         assert ended.notes[0].startswith("seen on 2 of 3 directors")
 
 
+async def test_a_director_that_has_never_said_who_it_is_proves_nothing() -> None:
+    """What it lists may be another ring's, or that of one which is seen already."""
+    async with bench() as made:
+        made.directors.nameless = {"d3"}
+        ended = await made.run(update(0, A))
+        assert ended.outcome is Outcome.APPLIED
+        assert ended.notes == ("seen on 2 of 3 directors; not on d3 (d3: it has not said which director it is)",)
+
+
+async def test_nothing_is_proven_where_no_director_says_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof_module, "PROOF_LIMIT_S", 3600.0)  # there is nobody to be waited for
+    async with bench(configured=("d1",)) as made:
+        made.directors.nameless = {"d1"}
+        ended = await made.run(update(0, A))
+        assert ended.outcome is Outcome.UNKNOWN
+        assert ended.lines[0].note == ("no director could be read afterwards: d1: it has not said which director it is")
+
+
 async def test_a_ring_member_without_a_destination_is_named() -> None:
     async with bench(configured=("d1", "d2")) as made:
         ended = await made.run(update(0, A))
@@ -450,6 +470,52 @@ async def test_the_first_failure_stops_the_batch_and_asks() -> None:
         assert ended.question == ""
         intents = [one for one in made.records if one.event is Event.INTENT]
         assert [(one.step, one.targets) for one in intents] == [(1, IPS), (3, (C, D))]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "changes"),
+    [
+        ((f"update {C} 7",), f"{C} vhosts: 100 → 7"),
+        ((f"down {D}",), f"{D}: vhosts 100 → not usable"),
+        ((f"update {A} 100",), f"{A}: not usable → vhosts 100"),
+        ((f"remove {C}",), f"{C} is not listed by d1"),
+        ((f"update {B} 3", f"flush {D}"), ""),
+    ],
+    ids=["the rest", "another", "what was done", "gone", "what failed, and users"],
+)
+async def test_the_rest_is_not_sent_when_its_ground_has_changed_while_the_question_stood(
+    meanwhile: Sequence[str], changes: str
+) -> None:
+    async with bench() as made:
+        made.directors.met[f"update {B} 0"] = lambda: failed(75, f"Error: {B}: host is already being updated")
+        running = asyncio.create_task(made.run(update(0, A, B, C)))
+        await made.asked()
+        for change in meanwhile:
+            made.directors.carry_out(change)
+        made.executor.decide(True)
+        ended = await running
+        assert made.sent == [f"update {ip} 0" for ip in ((A, B) if changes else (A, B, C))]
+        assert any(changes in note and "the rest was not sent" in note for note in ended.notes) is bool(changes)
+        assert (ended.lines[2].note == "not sent") is bool(changes)
+        assert not ended.running
+
+
+async def test_the_rest_is_not_sent_when_the_ring_can_not_be_read_or_is_not_synced_any_more() -> None:
+    for unreadable in (True, False):
+        async with bench() as made:
+            made.directors.met[f"update {A} 0"] = lambda: failed(75, f"Error: {A}: host is already being updated")
+            running = asyncio.create_task(made.run(update(0, A, B)))
+            await made.asked()
+            if unreadable:
+                made.directors.instead = {name: ConnectionLost(f"{name}: gone") for name in ("d1", "d2", "d3")}
+            else:
+                made.directors.unsynced = {"d2"}
+            made.executor.decide(True)
+            ended = await running
+            assert made.sent == [f"update {A} 0"]
+            why = "no connection to the ring" if unreadable else "the ring is not synced (d2)"
+            assert any(note.startswith("the rest was not sent") and why in note for note in ended.notes), ended.notes
+            made.directors.instead = {}
 
 
 async def test_ending_after_a_failure_sends_nothing_more() -> None:
@@ -914,6 +980,26 @@ async def test_nothing_to_kick_is_said() -> None:
             Outcome.APPLIED,
             "nothing to kick: there was no session before",
         )
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (failed(64, "usage: doveadm director kick"), Outcome.NOT_APPLIED),
+        (failed(75, "Error: Ring sync timed out"), Outcome.UNKNOWN),
+        (ConnectionLost("d1: gone"), Outcome.UNKNOWN),
+    ],
+    ids=["refused", "broke off", "lost"],
+)
+async def test_a_kick_that_did_not_end_well_is_not_applied_because_nobody_was_there(
+    end: Reply | ConnectionLost, outcome: Outcome
+) -> None:
+    async with bench() as made:
+        made.directors.met["kick -- jane"] = lambda: end
+        ended = await made.run(KICK)
+        assert ended.outcome is outcome
+        assert ended.lines[0].note == "nothing to kick: there was no session before"
+        assert made.executor._looking_again is None
 
 
 async def test_sessions_that_are_there_after_a_kick_may_be_new_ones() -> None:
