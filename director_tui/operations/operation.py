@@ -27,7 +27,7 @@ from director_tui.operations.plan import (
     SessionsEnded,
     UserIsOn,
 )
-from director_tui.operations.progress import OUTCOMES, LineStatus, Phase
+from director_tui.operations.progress import LATER_LIMIT_S, OUTCOMES, LineStatus, Phase
 from director_tui.operations.proof import End, Proof, Sight, look_everywhere, sessions_before
 from director_tui.text import clean_lines
 
@@ -48,10 +48,6 @@ FLUSH_BEAT_S: Final = 2.0
 
 LATER_BEAT_S: Final = 5.0
 """How often an unknown is looked at again, in seconds."""
-
-LATER_LIMIT_S: Final = 900.0
-"""For how long that is done: so long TCP itself may go on to deliver what was sent over a connection that we have lost,
-and what has not been carried out by then is not any more."""
 
 
 class Operation:

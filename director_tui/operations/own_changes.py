@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from director_tui.director.changes import Change, Subject
 from director_tui.director.doveadm import CHANGE_LIMIT_S
-from director_tui.operations.plan import RowIs, RowIsGone, Verb
+from director_tui.operations.plan import Outcome, RowIs, RowIsGone, Verb
+from director_tui.operations.progress import LATER_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from director_tui.operations.progress import Progress
 
 SEEN_WITHIN_S: Final = CHANGE_LIMIT_S
-"""How long after the end of an operation its effect may still be seen: so long a director may hold a command back, and
-the end of one of unknown outcome was waited for."""
+"""How long after the end of an operation its effect may still be seen: so long a director may hold a command back. What
+is unknown may come true for as long as it is looked at again."""
 
 
 class OwnChanges:
@@ -28,20 +29,20 @@ class OwnChanges:
     """
 
     def __init__(self) -> None:
-        self._operations: dict[str, tuple[Progress, float | None]] = {}
+        self._operations: dict[str, tuple[Progress, float]] = {}
         self._seen: set[tuple[str, int, Subject]] = set()
 
     def follow(self, progress: Progress, now_s: float) -> None:
-        """Take in how far an operation is."""
-        _, ended_s = self._operations.get(progress.id, (progress, None))
-        if not progress.running and ended_s is None:
-            ended_s = now_s
-        self._operations[progress.id] = progress, ended_s
+        """Take in how far an operation is. It ends once more when what was unknown is known."""
+        before, since_s = self._operations.get(progress.id, (progress, now_s))
+        same = (before.running, before.outcome) == (progress.running, progress.outcome)
+        self._operations[progress.id] = progress, since_s if same else now_s
 
     def mark(self, changes: Iterable[Change], now_s: float) -> tuple[Change, ...]:
         """The same changes, those of ours with what they come from."""
-        for id_, (_, ended_s) in list(self._operations.items()):
-            if ended_s is not None and now_s - ended_s > SEEN_WITHIN_S:
+        for id_, (progress, since_s) in list(self._operations.items()):
+            within_s = SEEN_WITHIN_S + (LATER_LIMIT_S if progress.outcome is Outcome.UNKNOWN else 0.0)
+            if not progress.running and now_s - since_s > within_s:
                 del self._operations[id_]
                 self._seen = {one for one in self._seen if one[0] != id_}
         return tuple(replace(one, by=self._cause(one)) for one in changes)

@@ -40,6 +40,10 @@ class LineStatus(enum.Enum):
     UNKNOWN = "unknown"
 
 
+LATER_LIMIT_S: Final = 900.0
+"""For how long an unknown is looked at again: so long TCP itself may go on to deliver what was sent over a connection
+that we have lost, and what has not been carried out by then is not any more."""
+
 OUTCOMES: Final[Mapping[LineStatus, Outcome]] = {LineStatus(outcome.value): outcome for outcome in Outcome}
 """Those that are an outcome; whatever else a command is, it is not over."""
 

@@ -15,13 +15,14 @@ from director_tui.operations.plan import (
     Confirmation,
     Fingerprint,
     NoUsers,
+    Outcome,
     Plan,
     Request,
     RowIs,
     RowIsGone,
     Verb,
 )
-from director_tui.operations.progress import Line, LineStatus, Phase, Progress
+from director_tui.operations.progress import LATER_LIMIT_S, Line, LineStatus, Phase, Progress
 
 AT = datetime(2026, 11, 24, 3, tzinfo=UTC)
 TITLE = "Set it"
@@ -99,3 +100,19 @@ def test_what_a_director_held_back_may_be_seen_a_while_after_the_end_and_no_long
         own.follow(ended, 10_000.0)
         own.follow(ended, 10_050.0)
         assert whose(own, vhosts("10.1.0.1", "100", "0"), now_s=10_000.0 + late_s) == [by]
+
+
+def test_what_is_unknown_is_ours_for_as_long_as_it_may_come_true() -> None:
+    running = operation(Verb.UPDATE, RowIs("10.1.0.1", vhosts=0))
+    unknown = replace(running, phase=Phase.ENDED, outcome=Outcome.UNKNOWN)
+    seen = vhosts("10.1.0.1", "100", "0")
+    for late_s, by in ((LATER_LIMIT_S, TITLE), (LATER_LIMIT_S + SEEN_WITHIN_S + 1, "")):
+        own = OwnChanges()
+        own.follow(running, 0.0)
+        own.follow(unknown, 10.0)
+        assert whose(own, seen, now_s=10.0 + late_s) == [by]
+    # It may be looked at again, and known, just before the change is seen.
+    own = OwnChanges()
+    own.follow(unknown, 0.0)
+    own.follow(replace(unknown, outcome=Outcome.APPLIED), LATER_LIMIT_S)
+    assert whose(own, seen, now_s=LATER_LIMIT_S + SEEN_WITHIN_S) == [TITLE]
