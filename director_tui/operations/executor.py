@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -20,7 +19,7 @@ from director_tui.link.users import each_once, sessions, sessions_by_backend
 from director_tui.operations.emergency import record_of
 from director_tui.operations.gate import CHANGES_THE_LIST, Circumstances, refusal
 from director_tui.operations.journal import Journal, new_operation_id
-from director_tui.operations.lock import operation_lock
+from director_tui.operations.lock import beside_the_loop, operation_lock
 from director_tui.operations.operation import Operation
 from director_tui.operations.plan import Emergency, Outcome, Standing, Verb
 from director_tui.operations.planning import changes_to_rest, fingerprint
@@ -35,6 +34,7 @@ from director_tui.times import SYSTEM_TIMES, Times
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
+    from contextlib import AbstractContextManager, ExitStack
 
     from director_tui.config import ClusterConfig
     from director_tui.link.monitor import Reading
@@ -93,7 +93,8 @@ class Executor:
         progress = Progress(new_operation_id(now), plan, reason, now, self._times.mono_s(), lines)
         self.progress = progress
         self._publish(progress)
-        self._running = asyncio.create_task(self._operate(progress, override), name=f"operation {progress.id}")
+        operating = self._operate(progress, override, self._running)
+        self._running = asyncio.create_task(operating, name=f"operation {progress.id}")
         self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._running)
 
@@ -109,12 +110,13 @@ class Executor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _operate(self, progress: Progress, override: bool) -> Progress:
+    async def _operate(self, progress: Progress, override: bool, last: asyncio.Task[Progress] | None) -> Progress:
         """Everything from the lock to the proof. However it ends, nothing is left that says it is running."""
         plan = progress.plan
         try:
-            with ExitStack() as held:
-                held.enter_context(operation_lock(self._cluster.name, plan.title, self._times.utc()))
+            if last is not None:
+                await asyncio.wait([last])  # it is over, but may not have given its lock back yet
+            async with beside_the_loop(partial(self._lock, plan)) as held:
                 reading = await self._checked(plan)
                 await self._check_flushes(plan, reading, override)
                 if self._looking_again is not None:  # what it looks for would be mixed up with what is done now
@@ -147,6 +149,11 @@ class Executor:
         if operation.can_be_looked_at_again:
             self._looking_again = asyncio.create_task(operation.look_again(), name="look again")
         return operation.progress
+
+    def _lock(self, plan: Plan) -> AbstractContextManager[None]:
+        user = plan.request.user
+        title = self.journal.as_kept(plan.title, (user,)) if user else plan.title
+        return operation_lock(self._cluster.name, title, self._times.utc())
 
     async def _checked(self, plan: Plan) -> Reading:
         """A fresh reading on which the plan still stands. Raises OperationRefused, and PlanOutdated."""
@@ -200,7 +207,8 @@ class Executor:
         if progress.plan.request.emergency is not Emergency.STOP:
             return progress
         now, host = self._times.utc(), clean(socket.gethostname())
-        record = record_of(progress.plan, reading, progress.reason, now, who_am_i(), host)
+        who = await asyncio.to_thread(who_am_i)
+        record = record_of(progress.plan, reading, progress.reason, now, who, host)
         kept = await keep_record(record, self._cluster.name, links, self._cluster.records)
         if not kept.durable:
             raise OperationRefused(
@@ -215,8 +223,9 @@ class Executor:
         request, progress = operation.progress.plan.request, operation.progress
         if request.emergency is not Emergency.RECOVER or progress.outcome is not Outcome.APPLIED:
             return
+        who = await asyncio.to_thread(who_am_i)
         for stamp in request.stops:
-            over = StopOver(stamp, self._times.utc(), who_am_i(), clean(socket.gethostname()))
+            over = StopOver(stamp, self._times.utc(), who, clean(socket.gethostname()))
             kept = await keep_over(over, self._cluster.name, links, self._cluster.records)
             for place, why in kept.failures.items():
                 operation.note(f"that the stop is over is not kept {'here' if place == HERE else f'on {place}'}: {why}")

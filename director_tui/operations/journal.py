@@ -67,7 +67,6 @@ class Journal:
         """``redact_users`` puts a word in the place of each user name that is written, see redaction.py."""
         self.cluster: Final = cluster
         self._redact_users = redact_users
-        self._who = who_am_i()
 
     @property
     def path(self) -> Path:
@@ -80,12 +79,20 @@ class Journal:
         none of them is in the journal.
         """
         names = (*users, *(name for record in records for words in record.argv for name in users_in(words)))
-        written = [cleaned(replace(record, who=record.who or self._who)) for record in records]
+        who = who_am_i()
+        written = [cleaned(replace(record, who=record.who or who)) for record in records]
         if self._redact_users and names:
             words = read_user_words(self.cluster)
             written = [words.in_record(record, names) for record in written]
         lines = [json.dumps(as_json(bounded(record))).encode("ascii") for record in written]
         append_state(self.cluster, FILE, lines)
+
+    def as_kept(self, text: str, users: Iterable[str]) -> str:
+        """A text as it may be written elsewhere, too: without the names of these users if the journal has none.
+
+        Raises StateError.
+        """
+        return read_user_words(self.cluster).in_text(text, users) if self._redact_users else text
 
     def read(self, since: datetime | None = None, newest: int = NEWEST) -> Extract:
         """The newest records, at most this many, none older than ``since``. Raises StateError."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,8 @@ from director_tui.text import clean
 from director_tui.times import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
 
 _FILE: Final = "operation.lock"
 _LIMIT_BYTES: Final = 4096
@@ -46,6 +48,26 @@ def operation_lock(cluster: str, title: str, now: datetime) -> Iterator[None]:
     finally:
         _say(descriptor, b"")
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def beside_the_loop(lock: Callable[[], AbstractContextManager[None]]) -> AsyncIterator[ExitStack]:
+    """Hold a lock that is taken and given back in a thread: a disk may take its time for it.
+
+    It is held by what this yields; who takes it out of there keeps it. Raises what ``lock`` raises.
+    """
+    held = ExitStack()
+    entering = asyncio.create_task(asyncio.to_thread(lambda: held.enter_context(lock())), name="take the lock")
+    try:
+        await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        entering.add_done_callback(lambda done: done.cancelled() or done.exception())
+        entering.add_done_callback(lambda _: held.close())
+        raise
+    try:
+        yield held
+    finally:
+        await asyncio.shield(asyncio.to_thread(held.close))
 
 
 def _say(descriptor: int, holder: bytes) -> None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 RECORDS_READ: Final = 4_000
 """Records of the journal that a screen shows at most, the newest."""
 
+CLOSE_LIMIT_S: Final = 5.0
+"""How long the end of the program waits for the disk, in seconds: it has to give the terminal back. What is being
+written then is written all the same, by a thread that the program ends with."""
+
 
 class Executes(Protocol):
     """What is needed of an executor; see :class:`director_tui.operations.executor.Executor`."""
@@ -128,10 +132,13 @@ class Operating:
 
     async def close(self) -> None:
         """Wait for nothing any more: the journal says what is left of the operation, and what was seen until now."""
-        if self._executor is not None:
-            await self._executor.close()
+        closing = [asyncio.create_task(self._executor.close())] if self._executor is not None else []
         if self._writing is not None:
-            await self._writing
+            closing.append(self._writing)
+        if closing:
+            done, _ = await asyncio.wait(closing, timeout=CLOSE_LIMIT_S)
+            for one in done:
+                one.result()
 
     def _take(self, progress: Progress) -> None:
         self.progress = progress

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import fcntl
+import json
+import os
+import pwd
+import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +26,7 @@ from director_tui.errors import (
 from director_tui.link import ring as ring_module
 from director_tui.link.ssh import Reply
 from director_tui.operations import executor as executor_module
+from director_tui.operations import lock as lock_module
 from director_tui.operations import operation as operation_module
 from director_tui.operations import proof as proof_module
 from director_tui.operations.journal import Entry, Journal
@@ -28,6 +35,7 @@ from director_tui.operations.plan import Outcome, Request, Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.record import Event
 from director_tui.operations.unseen_flush import UnseenFlush, forget_flushes, remember_flush, unseen_flushes
+from director_tui.state import lock_state, state_folder
 from tests.link.fakes import until
 from tests.operations.fakes import IPS, bench, failed, update
 
@@ -106,6 +114,70 @@ async def test_user_names_stay_out_of_the_journal_where_they_are_not_wanted() ->
         assert len(text.splitlines()) == 3
         assert "jane" not in text
         assert made.sent == ["kick -- jane"]
+
+
+async def test_nor_are_they_where_others_read_what_is_at_work() -> None:
+    async with bench(redact_users=True) as made:
+        made.directors.met["kick -- jane"] = _holder
+        ended = await made.run(KICK)
+        assert re.fullmatch("Kick user-[0-9a-f]{10}", json.loads(ended.lines[0].output)["what"])
+    async with bench() as made:
+        made.directors.met["kick -- jane"] = _holder
+        ended = await made.run(KICK)
+        assert json.loads(ended.lines[0].output)["what"] == "Kick jane"
+
+
+def _holder() -> Reply:
+    """It says what others read of the operation that runs."""
+    return Reply(0, (state_folder("test") / "operation.lock").read_bytes(), b"", 0.02)
+
+
+async def test_no_disk_and_no_list_of_users_is_waited_for_by_what_draws_the_screen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    touched = set()
+
+    def elsewhere(module: Any, name: str) -> None:
+        call = getattr(module, name)
+
+        def checked(*args: Any, **more: Any) -> Any:
+            assert threading.current_thread() is not threading.main_thread(), name
+            touched.add(name)
+            return call(*args, **more)
+
+        monkeypatch.setattr(module, name, checked)
+
+    async with bench(redact_users=True) as made:
+        plan = await made.plan(KICK)
+        for module, name in ((os, "fsync"), (os, "ftruncate"), (fcntl, "flock"), (pwd, "getpwuid")):
+            elsewhere(module, name)
+        executor = made.another_executor()
+        for _ in range(2):  # the second begins while the first gives its lock back
+            assert (await executor.run(plan, "")).outcome is Outcome.APPLIED
+    assert touched == {"fsync", "ftruncate", "flock", "getpwuid"}
+
+
+async def test_who_ends_while_the_lock_is_waited_for_does_not_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    taking, go_on = threading.Event(), threading.Event()
+
+    def slowly(cluster: str, name: str) -> int | None:
+        taking.set()
+        go_on.wait()
+        return lock_state(cluster, name)
+
+    async with bench() as made:
+        plan = await made.plan(update(0, A))
+        with monkeypatch.context() as patched:
+            patched.setattr(lock_module, "lock_state", slowly)
+            running = asyncio.create_task(made.executor.run(plan, ""))
+            await until(taking.is_set)
+            await made.executor.close()
+            await asyncio.wait([running])
+            go_on.set()
+        await until(lambda: not any(task.get_name() == "take the lock" for task in asyncio.all_tasks()))
+        assert made.directors.changes == []
+        with operation_lock("test", "free again", made.clock.times.utc()):
+            pass
 
 
 async def test_two_operations_have_ids_of_their_own_in_the_order_of_time() -> None:

@@ -39,6 +39,8 @@ class FakeExecutor:
     overrides: list[bool] = field(default_factory=list)
     cancelled: bool = False
     closed: int = 0
+    closing: asyncio.Event | None = None
+    """What the end of it waits for."""
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, plan: Plan, reason: str, override: bool = False) -> Progress:
@@ -95,6 +97,8 @@ class FakeExecutor:
 
     async def close(self) -> None:
         self.closed += 1
+        if self.closing is not None:
+            await self.closing.wait()
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 
 from director_tui.operations.plan import Target, Verb
 from director_tui.operations.progress import LineStatus
+from director_tui.ui import operating
 from tests.ui.operations import operated
 
 if TYPE_CHECKING:
@@ -57,6 +59,16 @@ async def test_a_flush_goes_on_without_us_and_what_that_blocks_is_said() -> None
         one.executor.lines(S.SENT)
         await one.screen.press("q", "q")
         await one.screen.until("The flush goes on by itself on the director", "add and remove stay blocked")
+
+
+async def test_a_disk_that_takes_nothing_does_not_keep_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operating, "CLOSE_LIMIT_S", 0.01)
+    async with operated() as one:
+        await running(one)
+        one.executor.closing = asyncio.Event()
+        await one.screen.press("q", "right", "enter")
+        await ended(one)
+    assert one.executor.closed == 1
 
 
 async def test_what_was_not_sent_is_not_sent() -> None:
