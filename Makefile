@@ -9,6 +9,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Tests mostly wait for the real ring and for screens; more of them at a time than this would disturb each other.
 WORKERS ?= 3
+# Modules are compiled once, whatever the shell says: the tests start the program hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 # Not a shell's settings and not a colleague's: the lock files alone decide what is installed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
