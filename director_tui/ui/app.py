@@ -14,26 +14,18 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.widgets import Input
 
-from director_tui.errors import (
-    DirectorTuiError,
-    HostKeyUnknown,
-    InternalFault,
-    OperationRefused,
-    PlanOutdated,
-    RingUnreadable,
-    StateError,
-)
-from director_tui.link.host_keys import add_to_known_hosts
-from director_tui.operations.plan import Outcome
-from director_tui.operations.progress import Phase
+from director_tui.errors import DirectorTuiError, InternalFault, StateError
 from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
 from director_tui.ui import themes
+from director_tui.ui.carrying_out import CarryingOut
 from director_tui.ui.commands import commands_of
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.dialog_queue import DialogQueue
-from director_tui.ui.dialogs import Dialog, HostKeyDialog, QuestionDialog
+from director_tui.ui.dialogs import Dialog, QuestionDialog
+from director_tui.ui.host_key_offers import HostKeyOffers
+from director_tui.ui.journal_views import JournalViews
 from director_tui.ui.live import LiveScreen
 from director_tui.ui.operating import Operating, make_executor
 from director_tui.ui.palette import GoToBackend
@@ -45,22 +37,19 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.command import Provider
     from textual.filter import LineFilter
+    from textual.notifications import SeverityLevel
     from textual.screen import Screen
-    from textual.timer import Timer
     from textual.widget import AwaitMount
     from textual.worker import WorkType
 
     from director_tui.config import ClusterConfig
-    from director_tui.link.monitor import Reading
     from director_tui.link.questions import Ask, Question
     from director_tui.link.users import Sessions
-    from director_tui.operations.journal import Entry
     from director_tui.operations.plan import Emergency, Plan, Request
     from director_tui.operations.progress import Progress
     from director_tui.ui.changing import Changing
     from director_tui.ui.live import Present
     from director_tui.ui.operating import Kept, MakeExecutor
-    from director_tui.ui.plan_dialog import PlanDialog
     from director_tui.ui.watch import OpenRing
 
 FAULTS_NAMED: Final = 4
@@ -68,12 +57,6 @@ FAULTS_NAMED: Final = 4
 
 OF_THE_SHOWN: Final = "of the cluster that is shown"
 """The group of the workers that end when another cluster is shown."""
-
-DRAWN_EVERY_S: Final = 0.1
-"""How often the steps of an operation are drawn: of a batch there are hundreds in a second."""
-
-LOOK_AGAIN_S: Final = 0.5
-"""How often a dialog that has done its work, and isn't in front, is tried to be closed."""
 
 NOTICE_S: Final = 12
 """How long a notice stays that must be read."""
@@ -119,16 +102,16 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._make_executor = make_executor
         self._times = times
         self._clusters = {one.name: one for one in clusters or (cluster,)}
-        self._operating, self._watch = self._watched(cluster)
-        self._progress_shown: Progress | None = None
-        self._progress_due: Timer | None = None
-        self._agreed: PlanDialog | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._dashboard = Dashboard(cluster, times, self.open_plan)
-        self._changing: Changing | None = None
         self._looked_up: list[str] = []
         self._dialogs = DialogQueue(self.push_screen)
-        self._offered: set[tuple[str, int, str]] = set()
+        self._host_keys = HostKeyOffers(
+            self._dialogs,
+            in_background=partial(self._in_background, name="host key", group="host keys"),
+            say=partial(self.notify, severity="error", markup=False, timeout=15),
+            added=lambda: self._watch.read_now(),
+        )
+        self._follow(cluster)
         self.no_color = not themes.wants_color(os.environ)
         self._themes = themes.read_themes()
         for one in self._themes.by_name.values():
@@ -155,15 +138,36 @@ class DirectorApp(App[None], inherit_bindings=False):
         remembered = themes.remembered_theme(cluster.name)
         return self._themes.first_of(self._theme_of_run, remembered, self._usual_theme, few)
 
-    def _watched(self, cluster: ClusterConfig) -> tuple[Operating, Watch]:
-        operating = Operating(
-            *(cluster, self._times),
-            show=self._show_progress,
-            say=self._warn,
+    def _follow(self, cluster: ClusterConfig) -> None:
+        """Make whatever follows this cluster, in the place of what follows another; nothing of it runs yet."""
+        times = self._times
+        self._carrying_out = CarryingOut(
+            screens=lambda: self.screen_stack,
+            later=self.set_timer,
+            in_background=partial(self._in_background, name="operation", group="operations"),
+            open_operations=self.action_operations,
+            tell=self.tell,
+            ended=lambda: self._watch.read_now(),  # what is on the screen is from before
+        )
+        self._operating = Operating(
+            *(cluster, times),
+            show=self._carrying_out.show,
+            say=self.tell,
             kept=self._journal_grew,
             make=self._make_executor,
         )
-        return operating, Watch(cluster, self._open_ring, self._show, self._times, operating)
+        self._watch = Watch(cluster, self._open_ring, self._show, times, self._operating)
+        self._journal_views = JournalViews(
+            *(self._watch, self._operating, times),
+            ask_journal=self._ask_journal,
+            push=self.push_screen,
+            plan=self.open_plan,
+            plan_emergency=self.open_emergency,
+            in_background=partial(self._in_background, name="report", group="reports"),
+            tell=self.tell,
+        )
+        self._dashboard = Dashboard(cluster, times, self.open_plan)
+        self._changing: Changing | None = None
 
     def _begin(self) -> None:
         sys.setswitchinterval(THREADS_WAIT_S)
@@ -198,9 +202,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         for screen in self.screen_stack:
             if isinstance(screen, LiveScreen | Dialog):
                 screen.show(present)
-        for failure in _failures(present.reading):
-            if isinstance(failure, HostKeyUnknown):
-                self._offer_host_key(failure)
+        self._host_keys.take(present.reading)
 
     def _look_at(self, cluster: ClusterConfig, show: Callable[[Present], None]) -> Watch:
         """Read another cluster beside the one that is shown; nobody is asked anything for it."""
@@ -212,7 +214,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         """Show the dashboard of this cluster; the one that was shown until now is not read any more."""
         shown = self._watch.cluster.name
         if name != shown and self._operating.running:
-            self._warn(f"an operation is running on {shown}: another cluster can be shown when it has ended")
+            self.tell(f"an operation is running on {shown}: another cluster can be shown when it has ended")
             return
         self._back_to_dashboard()
         if name == shown:
@@ -222,11 +224,9 @@ class DirectorApp(App[None], inherit_bindings=False):
         ending = asyncio.create_task(_end(self._operating, self._watch), name=f"end of {shown}")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
-        self._offered.clear()
+        self._host_keys.again()
         cluster = self._clusters[name]
-        self._operating, self._watch = self._watched(cluster)
-        self._progress_shown = None
-        self._dashboard, self._changing = Dashboard(cluster, self._times, self.open_plan), None
+        self._follow(cluster)
         self.theme = self._theme_for(cluster)
         self.switch_screen(self._dashboard)
         self._begin()
@@ -235,25 +235,8 @@ class DirectorApp(App[None], inherit_bindings=False):
         """Put a question to the person at the terminal. None: declined."""
         return await self._dialogs.show(QuestionDialog(question))
 
-    def _offer_host_key(self, error: HostKeyUnknown) -> None:
-        """Show an unknown host key, once; after Cancel again when the person asks for a reading."""
-        seen = (error.host, error.port, error.fingerprint)
-        if seen not in self._offered:
-            self._offered.add(seen)
-            self.run_worker(self._decide_host_key(error), name=f"host key of {error.host}")
-
-    async def _decide_host_key(self, error: HostKeyUnknown) -> None:
-        if not await self._dialogs.show(HostKeyDialog(error)):
-            return
-        try:
-            add_to_known_hosts(error)
-        except OSError as failure:
-            self.notify(f"{error.known_hosts}: {failure.strerror}", severity="error", markup=False, timeout=15)
-            return
-        self._watch.read_now()
-
     def read_now(self) -> None:
-        self._offered.clear()
+        self._host_keys.again()
         self._watch.read_now()
 
     def action_read_now(self) -> None:
@@ -273,86 +256,14 @@ class DirectorApp(App[None], inherit_bindings=False):
         return self._operating.progress
 
     def run_plan(self, plan: Plan, reason: str, override: bool = False) -> None:
-        """Carry out a plan that somebody has agreed to, and show how far it is. It goes on when that is closed.
-
-        The dialog in front stays until it has begun, or says why it hasn't.
-        """
-        from director_tui.ui.plan_dialog import PlanDialog
-
-        dialog = self._agreed = self.screen if isinstance(self.screen, PlanDialog) else None
-        self._in_background(partial(self._run_plan, plan, reason, override, dialog), "operation", "operations")
-        if dialog is None:
-            self.action_operations()
-
-    async def _run_plan(self, plan: Plan, reason: str, override: bool, dialog: PlanDialog | None) -> None:
+        """Carry out a plan that somebody has agreed to, and show how far it is. It goes on when that is closed."""
         watch = self._watch
-        try:
-            await self._operating.run(watch.ring, watch.fresh, plan, reason, override)
-        except OperationRefused as error:
-            why = f"{error}: {error.remedy}" if error.remedy else str(error)
-            if dialog is None or not dialog.is_attached:
-                self._warn(why)
-            elif isinstance(error, PlanOutdated):
-                dialog.plan_outdated(error.changes)
-            else:
-                dialog.refused(why)
+        self._carrying_out.begin(partial(self._operating.run, watch.ring, watch.fresh, plan, reason, override))
 
-    def _show_begun(self) -> None:
-        """Show the operation in the place of the dialog in which it was agreed to."""
-        dialog = self._agreed
-        if dialog is None or not dialog.is_attached:
-            self._agreed = None
-        elif dialog.is_active:
-            self._agreed = None
-            dialog.close_with(None)
-            self.action_operations()
-        else:
-            # Something that asks unasked has come in front of it.
-            self.set_timer(LOOK_AGAIN_S, self._show_begun)
-
-    def _show_progress(self, progress: Progress) -> None:
-        """Show a step of the operation: at once when it enters another phase, with others otherwise."""
-        shown = self._progress_shown
-        if shown is None or (shown.id, shown.phase, shown.outcome) != (progress.id, progress.phase, progress.outcome):
-            self._draw_progress()
-        elif self._progress_due is None:
-            self._progress_due = self.set_timer(DRAWN_EVERY_S, self._draw_progress)
-
-    def _draw_progress(self) -> None:
-        if self._progress_due is not None:
-            self._progress_due.stop()
-            self._progress_due = None
-        before, progress = self._progress_shown, self._operating.progress
-        self._progress_shown = progress
-        for screen in self.screen_stack:
-            if isinstance(screen, LiveScreen | Dialog):
-                screen.show_operation(progress)
-        if progress is not None and progress.begun:
-            self._show_begun()
-        if progress is not None and before is not None and progress.id == before.id:
-            if before.running and not progress.running:
-                self._watch.read_now()  # what is on the screen is from before
-            self._tell_elsewhere(before, progress)
-
-    def _tell_elsewhere(self, before: Progress, progress: Progress) -> None:
-        """What must be known of an operation by somebody who looks at another screen."""
-        if isinstance(self.screen, LiveScreen) and self.screen.shows_operation:
-            return
-        from director_tui.ui.operation_words import ending
-
-        if progress.phase is Phase.ASKING and before.phase is not Phase.ASKING:
-            self._warn(f"{progress.question}\no shows it")
-        elif progress.outcome is not None and (before.running or before.outcome is not progress.outcome):
-            fine = progress.outcome is Outcome.APPLIED
-            self.notify(
-                clean_lines(ending(progress)),
-                severity="information" if fine else "warning",
-                markup=False,
-                timeout=NOTICE_S,
-            )
-
-    def _warn(self, text: str) -> None:
-        self.notify(clean_lines(text), severity="warning", markup=False, timeout=NOTICE_S)
+    def tell(self, text: str, *, fine: bool = False) -> None:
+        """Show a notice that must be read."""
+        severity: SeverityLevel = "information" if fine else "warning"
+        self.notify(clean_lines(text), severity=severity, markup=False, timeout=NOTICE_S)
 
     def _journal_grew(self) -> None:
         for screen in self.screen_stack:
@@ -368,62 +279,12 @@ class DirectorApp(App[None], inherit_bindings=False):
         if isinstance(self.screen, Dialog):
             return  # it opened meanwhile, and taking it away would be an answer
         if not isinstance(self.screen, OperationsScreen):
-            watch = self._watch
-            self._open_view(
-                OperationsScreen(
-                    *(watch.cluster, self._times, watch.present),
-                    decide=self._operating.decide,
-                    ask_journal=self._ask_journal,
-                    plan=self.open_plan,
-                    plan_emergency=self.open_emergency,
-                    open_entry=self._open_entry,
-                    set_back=self._set_back,
-                    export=self._export,
-                )
-            )
-
-    def _open_entry(self, entry: Entry) -> None:
-        """In front of the journal that it is in, and q leads back there."""
-        from director_tui.ui.entry_screen import EntryScreen
-
-        watch = self._watch
-        view = EntryScreen(
-            *(watch.cluster, self._times, watch.present, entry),
-            ask_journal=self._ask_journal,
-            set_back=self._set_back,
-            export=self._export,
-        )
-        view.show_operation(self._operating.progress)
-        self.push_screen(view)
-
-    async def _set_back(self, entry: Entry) -> None:
-        """Show the plan that makes it undone, or say why there is none."""
-        from director_tui.operations.following import set_back
-
-        present = self._watch.present
-        if present is None:
-            self._warn("the ring has not been read yet")
-        elif isinstance(wanted := set_back(entry.records, present.reading), str):
-            self._warn(wanted)
-        else:
-            await self.open_plan(wanted)
-
-    def _export(self, shown: Sequence[Entry]) -> None:
-        self._in_background(partial(self._write_report, shown), "report", "reports")
-
-    async def _write_report(self, shown: Sequence[Entry]) -> None:
-        try:
-            path = await self._operating.export(shown)
-        except StateError as error:
-            self._warn(f"there is no report: {error}\n{error.remedy}")
-        else:
-            what = "1 entry" if len(shown) == 1 else f"{len(shown):,} entries"
-            self.notify(f"{what} of the journal written to\n{clean(str(path))}", markup=False, timeout=NOTICE_S)
+            self._open_view(self._journal_views.operations())
 
     def action_suspend_process(self) -> None:
         """Put the program in the background, where it would see nothing of what it has begun."""
         if self._operating.running:
-            self._warn("not while an operation runs: nobody would see how it ends")
+            self.tell("not while an operation runs: nobody would see how it ends")
         else:
             super().action_suspend_process()
 
@@ -629,14 +490,3 @@ def _left_out(faults: Sequence[DirectorTuiError]) -> str:
     lines = [f"{fault}; {fault.remedy}" if fault.remedy else str(fault) for fault in faults[:FAULTS_NAMED]]
     more = [f"and {len(faults) - FAULTS_NAMED} more"] if len(faults) > FAULTS_NAMED else []
     return "\n".join([f"themes left out, in {folder}:", *(line.removeprefix(f"{folder}/") for line in lines), *more])
-
-
-def _failures(reading: Reading) -> Iterable[DirectorTuiError]:
-    """What keeps from reading now; nothing of an attempt that another one is about to replace."""
-    failure = reading.link.failure if not reading.link.trying else None
-    if isinstance(failure, RingUnreadable):
-        yield from failure.causes.values()
-    elif failure is not None:
-        yield failure
-    if not reading.asking:
-        yield from (view.failure for view in reading.views if view.failure is not None)

@@ -10,8 +10,6 @@ from textual.message import Message
 from textual.widgets import Input
 
 from director_tui.director.model import State
-from director_tui.operations.gate import NEEDS_TARGET
-from director_tui.operations.plan import Request, Target, Verb
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, matches
@@ -215,6 +213,10 @@ class Dashboard(LiveScreen):
 
     async def action_change(self, verb: str) -> None:
         """Begin a change of what is marked, or of the backend under the cursor, as it stands there now."""
+        # Imported with the first changing key: so the first frame comes sooner.
+        from director_tui.operations.gate import NEEDS_TARGET
+        from director_tui.operations.plan import Request, Target, Verb
+
         wanted = Verb(verb)
         ips = self._chosen() if wanted in NEEDS_TARGET else []
         await self._change(Request(wanted, tuple(map(Target, ips))))

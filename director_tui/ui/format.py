@@ -13,7 +13,6 @@ from rich.cells import cell_len, set_cell_size
 
 from director_tui.director.changes import Subject
 from director_tui.director.model import Condition
-from director_tui.operations.progress import LineStatus
 from director_tui.operations.words import listed as listed
 from director_tui.operations.words import plural as plural
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from director_tui.director.changes import Change
     from director_tui.director.model import Backend
     from director_tui.operations.plan import Outcome
+    from director_tui.operations.progress import LineStatus
 
 PLAIN: Final = ""
 MUTED: Final = "muted"
@@ -246,22 +246,23 @@ def decapitalized(sentence: str) -> str:
 
 def line_status(status: LineStatus) -> Piece:
     """Where one command stands."""
-    return _LINE_STATUSES[status]
+    return _LINE_STATUSES[status.value]
 
 
 def outcome(one: Outcome) -> Piece:
     """What a re-reading of the ring has shown."""
-    return _LINE_STATUSES[LineStatus(one.value)]
+    return _LINE_STATUSES[one.value]
 
 
+# By the words of LineStatus and Outcome, which nobody needs before the first operation.
 _LINE_STATUSES: Final = {
-    LineStatus.PENDING: Piece("· pending", MUTED),
-    LineStatus.SENT: Piece("→ sent", ACCENT),
-    LineStatus.DONE: Piece("→ not proven", ACCENT),
-    LineStatus.FAILED: Piece("✗ failed", ATTENTION),
-    LineStatus.APPLIED: Piece("✓ applied", FINE),
-    LineStatus.NOT_APPLIED: Piece("✗ not applied", DANGER),
-    LineStatus.UNKNOWN: Piece("? unknown", DANGER),
+    "pending": Piece("· pending", MUTED),
+    "sent": Piece("→ sent", ACCENT),
+    "done": Piece("→ not proven", ACCENT),
+    "failed": Piece("✗ failed", ATTENTION),
+    "applied": Piece("✓ applied", FINE),
+    "not applied": Piece("✗ not applied", DANGER),
+    "unknown": Piece("? unknown", DANGER),
 }
 
 

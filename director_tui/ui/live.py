@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from textual.message import Message
 from textual.screen import Screen
@@ -15,7 +15,6 @@ from director_tui.link.monitor import stale_after_s
 from director_tui.ui.header import calm_left_s, status_line, stop_line
 from director_tui.ui.key_bar import KeyBar
 from director_tui.ui.lines import Lines, Rule
-from director_tui.ui.operation_words import hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,6 +72,15 @@ AskSessions = Callable[[Callable[["Sessions"], None]], None]
 
 BeginChange = Callable[["Request"], Awaitable[None]]
 """Begins what a changing key is for; returns when whatever it opens has the keyboard."""
+
+InBackground = Callable[[Callable[[], Awaitable[None]]], None]
+"""Begins something that goes on whatever is on the screen, and waits for nothing."""
+
+
+class Tell(Protocol):
+    """Shows a notice that must be read; one that isn't ``fine`` warns."""
+
+    def __call__(self, text: str, *, fine: bool = False) -> None: ...
 
 
 class LiveScreen(Screen[None]):
@@ -140,6 +148,9 @@ class LiveScreen(Screen[None]):
         if progress is None or not progress.running or self.shows_operation:
             self._operation_line.show([])
         else:
+            # Imported when there is one: so the first frame comes sooner.
+            from director_tui.ui.operation_words import hint
+
             self._operation_line.show([hint(progress, self.line_width)])
 
     def read_again(self) -> None:

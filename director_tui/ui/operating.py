@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from director_tui.errors import OperationRefused, StateError
-from director_tui.operations.own_changes import OwnChanges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from director_tui.link.monitor import Reading
     from director_tui.link.ring import Ring
     from director_tui.operations.journal import Entry, Journal
+    from director_tui.operations.own_changes import OwnChanges
     from director_tui.operations.plan import Plan
     from director_tui.operations.progress import Progress
     from director_tui.operations.record import Record
@@ -105,7 +105,7 @@ class Operating:
         self._kept = kept
         self._make = make
         self._executor: Executes | None = None
-        self._own = OwnChanges()
+        self._own: OwnChanges | None = None
         self._journal: Journal | None = None
         self._unwritten: list[Record] = []
         self._writing: asyncio.Task[None] | None = None
@@ -142,6 +142,11 @@ class Operating:
 
     def _take(self, progress: Progress) -> None:
         self.progress = progress
+        if self._own is None:
+            # Imported with the first operation, like the executor.
+            from director_tui.operations.own_changes import OwnChanges
+
+            self._own = OwnChanges()
         self._own.follow(progress, self._times.mono_s())
         self._show(progress)
 
@@ -149,7 +154,7 @@ class Operating:
 
     def mark(self, changes: Iterable[Change]) -> tuple[Change, ...]:
         """The same changes, those that this program has made with what they come from."""
-        return self._own.mark(changes, self._times.mono_s())
+        return tuple(changes) if self._own is None else self._own.mark(changes, self._times.mono_s())
 
     def keep(self, changes: Iterable[Change], director: str) -> None:
         """Write down what happened outside this program, as ``director`` has shown it, without waiting for the disk."""

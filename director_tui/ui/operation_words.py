@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
-from director_tui.operations.plan import Emergency, Verb
+from director_tui.operations.plan import Emergency, Outcome, Verb
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.text import clean
 from director_tui.ui import format
@@ -127,6 +127,15 @@ def ending(progress: Progress) -> str:
     """What a notice says when it has ended while another screen was shown."""
     how = "".join(piece.text for piece in standing(progress, 0.0))
     return f"{progress.plan.title}: {how}"
+
+
+def news(before: Progress, progress: Progress) -> tuple[str, bool] | None:
+    """What a notice says of a step to somebody who looks at another screen, and whether all is fine; None of most."""
+    if progress.phase is Phase.ASKING and before.phase is not Phase.ASKING:
+        return f"{progress.question}\no shows it", False
+    if progress.outcome is not None and (before.running or before.outcome is not progress.outcome):
+        return ending(progress), progress.outcome is Outcome.APPLIED
+    return None
 
 
 def stays_behind(progress: Progress) -> list[str]:

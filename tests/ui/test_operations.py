@@ -17,6 +17,7 @@ from director_tui.operations.progress import FlushProgress, LineStatus, Phase
 from director_tui.operations.record import Event, Record
 from director_tui.state import state_folder
 from director_tui.ui import operation_panel
+from director_tui.ui.changing import Changing
 from director_tui.ui.dialogs import QuestionDialog
 from director_tui.ui.plan_dialog import PlanDialog
 from tests.ui.fakes import FakeRing, Row
@@ -69,14 +70,14 @@ def keep(*records: Record) -> None:
     Journal("mail-eu").append(*records)
 
 
-def planned(operated: Operated, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests that a plan was wanted of."""
     wanted: list[Request] = []
 
-    async def open_plan(request: Request) -> None:
+    async def begin(changing: Changing, request: Request) -> None:
         wanted.append(request)
 
-    monkeypatch.setattr(operated.screen.app, "open_plan", open_plan)
+    monkeypatch.setattr(Changing, "begin", begin)
     return wanted
 
 
@@ -444,7 +445,7 @@ async def test_lines_that_are_no_records_are_said() -> None:
 
 async def test_after_vhost_count_0_the_flush_is_the_next_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     async with operated() as one:
-        wanted = planned(one, monkeypatch)
+        wanted = planned(monkeypatch)
         await one.begin(Verb.UPDATE, Target("10.1.0.1", 0))
         await one.screen.press("n")
         await one.screen.until("nothing follows")
@@ -458,7 +459,7 @@ async def test_after_vhost_count_0_the_flush_is_the_next_plan(monkeypatch: pytes
 async def test_an_entry_is_set_back_by_its_inverse_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     keep(*written("a", before={"vhosts": 80}), *written("b", "add", "Add 10.1.0.1", "10.1.0.1"))
     async with operated() as one:
-        wanted = planned(one, monkeypatch)
+        wanted = planned(monkeypatch)
         await one.screen.press("o")
         await one.screen.until("Add 10.1.0.1")
         await one.screen.press("b")

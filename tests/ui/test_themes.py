@@ -150,7 +150,7 @@ async def question(screen: Screen) -> Region | None:
 
 
 async def host_key(screen: Screen) -> Region | None:
-    screen.app._offer_host_key(unknown_key(state_folder("mail-eu"), "dir1"))
+    screen.app._host_keys.offer(unknown_key(state_folder("mail-eu"), "dir1"))
     await screen.until("is not known yet", "Esc cancels")
     await screen.press("tab")
     return screen.app.screen.query_one(VerticalScroll).region
@@ -405,7 +405,7 @@ async def test_cursor_and_focus_are_seen_without_colour(monkeypatch: pytest.Monk
     async with dashboard() as screen:
         assert screen.style_of("10.1.0.1").reverse
         assert not screen.style_of("10.1.0.2").reverse
-        screen.app._offer_host_key(unknown_key(tmp_path, "dir1"))
+        screen.app._host_keys.offer(unknown_key(tmp_path, "dir1"))
         await screen.until("is not known yet", "Esc cancels")
         assert screen.style_of("Cancel").reverse
         assert not screen.style_of("Add this host key").reverse
