@@ -47,12 +47,22 @@ class DirectorConfig:
 
 @dataclass(frozen=True, slots=True)
 class BackendAccess:
-    """How to reach a backend itself, for its metacache."""
+    """How to reach a backend itself, for its metacache.
+
+    ``ssh`` is an SSH destination with ``{ip}`` in it, ``via_director`` whether the way there leads through a director,
+    ``doveadm`` are the words for it there, ``metacache`` whether there is one: auto, yes or no.
+    """
 
     ssh: str
     via_director: bool = True
     doveadm: tuple[str, ...] = ("doveadm",)
     metacache: str = "auto"
+
+    def destination(self, ip: str) -> str:
+        """Where this backend is reached: an IPv6 address in front of a port is put into brackets."""
+        if ":" in ip and "{ip}:" in self.ssh:
+            ip = f"[{ip}]"
+        return self.ssh.replace("{ip}", ip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,14 +288,15 @@ def _backend_access(table: _Table) -> BackendAccess | None:
         return None
     own = table.table("backends")
     own.only("ssh", "via_director", "doveadm", "metacache")
-    ssh = own.text("ssh")
-    if ssh is None or "{ip}" not in ssh:
+    ssh = own.text("ssh") or ""
+    metacache = own.choice("metacache", METACACHE)
+    if "{ip}" not in ssh and (ssh or metacache != "no"):  # without a metacache nobody has to go there
         raise own.wrong("ssh", "is needed, with {ip} where the backend's IP goes")
     return BackendAccess(
-        ssh=_destination(ssh, own.where("ssh"), ip="192.0.2.1"),
+        ssh=_destination(ssh, own.where("ssh"), ip="192.0.2.1") if ssh else "",
         via_director=own.flag("via_director", default=True),
         doveadm=own.words("doveadm") or ("doveadm",),
-        metacache=own.choice("metacache", METACACHE),
+        metacache=metacache,
     )
 
 

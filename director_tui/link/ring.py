@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from director_tui.director import doveadm
 from director_tui.director.doveadm import Tool
@@ -52,10 +52,16 @@ class Answer(Generic[ResultT]):
     held_s: float = 0.0
 
 
+class Connects(Protocol):
+    """What a link needs of :class:`~director_tui.link.ssh.Ssh`."""
+
+    async def connect(self, destination: str) -> Connection: ...
+
+
 class DirectorLink:
     """One director as configured: its connection, made when it is first needed and again after it was lost."""
 
-    def __init__(self, config: DirectorConfig, ssh: Ssh, name: str = "") -> None:
+    def __init__(self, config: DirectorConfig, ssh: Connects, name: str = "") -> None:
         """``name`` tells it from the others of its ring; without one it is called by its SSH destination."""
         self.config: Final = config
         self.name: Final = name or config.ssh
@@ -217,7 +223,7 @@ class Ring:
         self.cluster: Final = cluster
         self._closing = closing
         self.links: Final = tuple(DirectorLink(one, ssh, director_name(one, cluster)) for one in cluster.directors)
-        self._ssh = ssh
+        self.ssh: Final = ssh
         self._in_use = self.links[0]
         self._foreign: frozenset[str] = frozenset()
         self._left: set[asyncio.Task[object]] = set()
@@ -262,7 +268,7 @@ class Ring:
         if call.changes:
             raise ValueError("a changing call belongs to one director and is never tried again on another")
         began_with = self._in_use
-        asking = _Asking(call, self._in_order())
+        asking = _Asking(call, self.in_order())
         try:
             answered = await asking.outcome()
         finally:
@@ -294,7 +300,7 @@ class Ring:
         if self._left:
             await asyncio.wait(self._left)
         await asyncio.gather(*(link.close() for link in self.links))
-        await self._ssh.close()
+        await self.ssh.close()
         if self._closing is not None:
             await self._closing()
 
@@ -314,7 +320,7 @@ class Ring:
         if not task.cancelled():
             task.exception()  # or asyncio complains about an error that nobody was left to hear
 
-    def _in_order(self) -> list[DirectorLink]:
+    def in_order(self) -> list[DirectorLink]:
         """The director in use first, then the others as configured, beginning behind it."""
         place = self.links.index(self._in_use)
         turned = (*self.links[place:], *self.links[:place])

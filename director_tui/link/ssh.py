@@ -86,12 +86,21 @@ class Ssh:
         self._jumps: dict[_Route, Connection] = {}
         self._opening: Once[_Route, Connection] = Once()
 
-    async def connect(self, destination: str) -> Connection:
-        """Connect and log in. Raises ConfigError, and Unreachable, HostKeyError, AuthenticationFailed … (LinkError)."""
+    async def connect(self, destination: str, *, through: Connection | None = None) -> Connection:
+        """Connect and log in. Raises ConfigError, and Unreachable, HostKeyError, AuthenticationFailed … (LinkError).
+
+        ``through`` is a connection that the way leads through, whatever the OpenSSH configuration says of jump hosts.
+        """
         parsed = parse_destination(destination)
         config = await self._configuration(parsed, self._identity)
-        jump = await self._enter(await self._route(config))
-        return await self._log_in(clean(destination), config, jump)
+        if through is None:
+            jump = await self._enter(await self._route(config))
+        else:
+            jump = through
+            jump.enter()
+        connection = await self._log_in(clean(destination), config, jump)
+        connection.enter()  # whoever asked for it: it is not closed by the last one that goes through it
+        return connection
 
     async def close(self) -> None:
         """Close every connection that is still open; those that changing commands need, when these have ended."""
@@ -306,9 +315,11 @@ class Connection:
         return shell
 
     def keep_for(self, change: asyncio.Future[Any]) -> None:
-        """Don't close before this has ended, which may change a ring."""
+        """Don't close before this has ended, which may change a ring; nor what this connection goes through."""
         self._changes.add(change)
         change.add_done_callback(self._changed)
+        if self._jump:
+            self._jump.keep_for(change)
 
     async def close(self) -> None:
         """Close it; quickly, also when the other side is frozen. While changes run, only after them."""
@@ -327,11 +338,11 @@ class Connection:
             await asyncio.wait(ending)
 
     def enter(self) -> None:
-        """For jump hosts: one more connection goes through this one."""
+        """One more uses this connection: whoever asked for it, or another connection that goes through it."""
         self._users += 1
 
     def leave(self) -> None:
-        """For jump hosts: one connection less; the last one closes it."""
+        """One less; the last one closes it."""
         self._users -= 1
         if not self._users:
             self._conn.close()

@@ -67,7 +67,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 def kept_in(ring: Ring, folder: Path) -> Ring:
     """All directors of a real ring are on this machine, so that they have one folder for records."""
-    return Ring(dataclasses.replace(ring.cluster, records=str(folder)), ring._ssh)
+    return Ring(dataclasses.replace(ring.cluster, records=str(folder)), ring.ssh)
 
 
 @asynccontextmanager
