@@ -1,8 +1,8 @@
 """Every doveadm and doveconf call of this program, as values.
 
 With the two commands of :mod:`director_tui.director.record_commands` this is the complete list of what is ever run on
-a director. A call is the words after ``doveadm`` or ``doveconf``, how long to wait for it, and how to read what it
-prints; :meth:`Call.command` makes the whole command line.
+a director; ``metacache flushall`` is run on a backend. A call is the words after ``doveadm`` or ``doveconf``, how long
+to wait for it, and how to read what it prints; :meth:`Call.command` makes the whole command line.
 
 ``-f tab`` stands before the subcommand because some subcommands have an ``-f`` of their own, and ``--`` before whatever
 a person typed. Backends are always named by literal IPs: for a name with several addresses doveadm sends several
@@ -232,6 +232,12 @@ def kick_sessions_of(users: Sequence[str]) -> Call[None]:
     if not users:
         raise ValueError("no user is named")
     return _change(("proxy", "kick", "--", *(check_argument(user, "user name") for user in users)))
+
+
+def upload_metacache() -> Call[None]:
+    """``metacache flushall``, on a backend itself: upload everything that is not in object storage yet (Dovecot Pro
+    with obox). It may take tens of minutes; without a metacache doveadm ends with 64, as for any unknown command."""
+    return _change(("metacache", "flushall"), math.inf)
 
 
 def one_after_the_other(mark: str, *, go_on: bool = False) -> tuple[str, ...]:

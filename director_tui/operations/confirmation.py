@@ -65,6 +65,8 @@ def sides_words(one: Disagreement) -> str:
 
 def _reasons(effect: Effect, standing: Standing) -> Iterator[str]:
     verb, ips = effect.request.verb, effect.request.ips
+    if verb is Verb.UPLOAD:  # it asks nothing of the ring
+        return
     if words := ring_words(standing.reading):
         yield words
     if disagreeing := [one.ip for one in disagreements_of(standing.reading, ips)]:

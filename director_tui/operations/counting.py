@@ -37,7 +37,7 @@ async def count(
     """
     effect = effect_of(request, standing)
     snapshot = standing.reading.snapshot
-    if snapshot is None or request.verb in {Verb.MOVE, Verb.KICK}:
+    if snapshot is None or request.verb in {Verb.MOVE, Verb.KICK, Verb.UPLOAD}:
         raise OperationRefused(f"there is nothing to count for {request.verb.value}")
     counting = Count(effect, sources(effect), progress)
     link = ring.link(snapshot.director)

@@ -132,6 +132,8 @@ def call_of(request: Request, target: Target | None) -> Call[None]:
             return doveadm.flush(None, request.max_parallel)
         case Verb.MOVE, str(ip), _:
             return doveadm.move(request.user, ip)
+        case Verb.UPLOAD, str(_), _:
+            return doveadm.upload_metacache()
         case Verb.KICK, None, _:
             return doveadm.kick(request.user)
         case Verb.UPDATE, _, None:

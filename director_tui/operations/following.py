@@ -74,5 +74,6 @@ _NO_WAY_BACK = {
     Verb.FLUSH_ALL.value: "a flush can't be set back: users stay where they were moved",
     Verb.FORGET_USERS.value: "forgotten assignments can't be set back: users go where the ring sends them",
     Verb.MOVE.value: "a move is set back by moving the user again: find the user with l, then M",
+    Verb.UPLOAD.value: "an upload can't be set back, and needs not be",
     Verb.KICK.value: "a kick can't be set back: sessions that ended stay ended",
 }

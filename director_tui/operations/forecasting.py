@@ -32,11 +32,11 @@ def predict(
     capacity: int | None = None,
     settings: RingSettings | None = None,
 ) -> Prediction | None:
-    """None for what moves no users from backend to backend by their hashes: move and kick.
+    """None for what moves no users from backend to backend by their hashes: move, kick and an upload.
 
     Whoever is on a backend that is no source stays there, and so does of a counted one whose hash leads to it.
     """
-    if effect.request.verb in {Verb.MOVE, Verb.KICK}:
+    if effect.request.verb in {Verb.MOVE, Verb.KICK, Verb.UPLOAD}:
         return None
     outcome = _outcome(effect, counted)
     rows = first_by_ip(effect.before)

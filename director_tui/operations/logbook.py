@@ -12,10 +12,11 @@ from director_tui.operations.proof import value_of
 from director_tui.operations.record import Event, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from director_tui.link.ring import Ring
+    from director_tui.link.ring import DirectorLink
     from director_tui.operations.journal import Journal
+    from director_tui.operations.plan import Command
     from director_tui.operations.progress import Progress
     from director_tui.operations.proof import Sight
     from director_tui.times import Times
@@ -28,12 +29,15 @@ class Logbook:
     from the first on, have an intent in the journal, so that they need a result.
     """
 
-    def __init__(self, journal: Journal, begun: Progress, ring: Ring, times: Times) -> None:
+    def __init__(
+        self, journal: Journal, begun: Progress, link: Callable[[Command], DirectorLink], times: Times
+    ) -> None:
+        """``link`` is the way to where a command runs."""
         self.intended = 0
         self._journal = journal
         self._begun: Final = begun
         self._commands = begun.plan.commands
-        self._ring = ring
+        self._link = link
         self._times = times
 
     async def intend(self, indices: Sequence[int]) -> None:
@@ -109,4 +113,4 @@ class Logbook:
 
     def _argv(self, index: int) -> tuple[str, ...]:
         command = self._commands[index]
-        return self._ring.link(self._begun.plan.director_of(command)).command(command.call)
+        return self._link(command).command(command.call)

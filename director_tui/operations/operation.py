@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from director_tui.director import doveadm
 from director_tui.director.changes import first_by_ip
 from director_tui.errors import DirectorTuiError, OperationRefused, StateError
+from director_tui.link.backends import backend_link
 from director_tui.link.changing import Ended, Sent, Slower, carry_out
 from director_tui.operations.flushing import FlushRate
 from director_tui.operations.logbook import Logbook
@@ -25,11 +26,12 @@ from director_tui.operations.plan import (
     NoUsers,
     Outcome,
     SessionsEnded,
+    Uploaded,
     UserIsOn,
 )
 from director_tui.operations.progress import LATER_LIMIT_S, OUTCOMES, LineStatus, Phase
 from director_tui.operations.proof import End, Proof, Sight, look_everywhere, sessions_before
-from director_tui.text import clean_lines
+from director_tui.operations.record import output_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from director_tui.link.monitor import Reading
     from director_tui.link.ring import DirectorLink, Ring
     from director_tui.operations.journal import Journal
-    from director_tui.operations.plan import Check
+    from director_tui.operations.plan import Check, Command
     from director_tui.operations.progress import Line, Progress
     from director_tui.operations.proof import Verdict
     from director_tui.times import Times
@@ -74,9 +76,10 @@ class Operation:
         self.progress = progress
         self._commands: Final = progress.plan.commands
         self._ring = ring
+        self._backends: dict[str, DirectorLink] = {}
         self._links = links
         self._reading = reading
-        self._logbook: Final = Logbook(journal, progress, ring, times)
+        self._logbook: Final = Logbook(journal, progress, self._link, times)
         self._show = show
         self._times = times
         self._silent = silent
@@ -215,11 +218,12 @@ class Operation:
     async def _send_to(self, director: str, indices: Sequence[int]) -> bool:
         """The same for those at one director."""
         calls = [self._commands[index].call for index in indices]
+        link = self._link(self._commands[indices[0]])
         self._carrying_out = True
         try:
             async with self._watching_flush(indices):
                 await carry_out(
-                    self._ring.link(director),
+                    link,
                     calls,
                     lambda event: self._heard(indices, event),
                     go_on=self.progress.plan.goes_on,
@@ -229,11 +233,21 @@ class Operation:
             return False
         finally:
             self._carrying_out = False
+            if link in self._backends.values():
+                await link.close()  # when what runs over it has ended
         for index in indices:  # sent behind one that failed, so that it was not carried out
             if self.progress.lines[index].status is LineStatus.SENT:
                 self._ends.pop(self._commands[index].check)
                 self._set(index, status=LineStatus.PENDING, sent_mono_s=None)
         return True
+
+    def _link(self, command: Command) -> DirectorLink:
+        """To where it runs: a director, or a backend itself."""
+        if not command.backend:
+            return self._ring.link(self.progress.plan.director_of(command))
+        if command.backend not in self._backends:
+            self._backends[command.backend] = backend_link(command.backend, self._ring)
+        return self._backends[command.backend]
 
     async def _asked_to_go_on(self, left: Sequence[int]) -> bool:
         """Only a person decides what a failure means for the rest."""
@@ -277,11 +291,14 @@ class Operation:
         if sent:
             # The same dictionary that is told of an end that comes late.
             proof = Proof(self._links, self._ends, self._before, silent=self._silent)
-            await proof.run()
+            shows_on_the_ring = not all(isinstance(self._commands[index].check, Uploaded) for index in sent)
+            if shows_on_the_ring:
+                await proof.run()
             sights = proof.sights
             self._seen = bool(sights)
             self._say({index: proof.verdict(self._commands[index].check) for index in sent})
-            self.note(self._seen_on(proof))
+            if shows_on_the_ring:
+                self.note(self._seen_on(proof))
         self._end_lines(not_sent, LineStatus.NOT_APPLIED, "not sent")
         await self._write_results(range(self._logbook.intended), sights)
         self._conclude()
@@ -307,7 +324,7 @@ class Operation:
                 self._set(index, status=LineStatus.SENT, sent_mono_s=now_s)
             case Ended(number, status, stdout, stderr, elapsed_s):
                 index = indices[number]
-                output = clean_lines(stderr + stdout)
+                output = output_of(stderr + stdout)
                 self._ends[self._commands[index].check] = End(status, output)
                 if not self._carrying_out:
                     self._heard_late(index, status, output)
@@ -378,7 +395,7 @@ class Operation:
     def _may_be_seen_later(self, check: Check) -> bool:
         """Sessions end by themselves, too: those that were there behind a kick may be gone later for another reason."""
         match check:
-            case Flushed():
+            case Flushed() | Uploaded():
                 return False
             case SessionsEnded():
                 there_were = sessions_before(check, self._before) != 0

@@ -35,6 +35,8 @@ class Verb(enum.Enum):
     FLUSH_ALL = "flush all"
     MOVE = "move"
     KICK = "kick"
+    UPLOAD = "metacache flushall"
+    """The only one that is carried out on the backend itself, and changes nothing on the ring."""
 
 
 class Emergency(enum.Enum):
@@ -184,7 +186,14 @@ class NoSessions:
     part: int = 0
 
 
-Check = RowIs | RowIsGone | NoUsers | Flushed | UserIsOn | SessionsEnded | NobodyLeft | NoSessions
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What is in a backend's metacache shows nowhere: nothing proves the upload but its exit status."""
+
+    ip: str
+
+
+Check = RowIs | RowIsGone | NoUsers | Flushed | UserIsOn | SessionsEnded | NobodyLeft | NoSessions | Uploaded
 
 FLUSHING: Final = (NoUsers, Flushed, NobodyLeft)
 """The checks of commands that flush."""
@@ -194,13 +203,14 @@ FLUSHING: Final = (NoUsers, Flushed, NobodyLeft)
 class Command:
     """One call of a plan, what it is done to (an IP, ``all``, or a user name), and how its effect is proven.
 
-    ``director`` is where it runs if not on the plan's own.
+    ``director`` is where it runs if not on the plan's own; with ``backend``, an IP, it is on that backend itself.
     """
 
     target: str
     call: Call[None]
     check: Check
     director: str = ""
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from director_tui.director import doveadm
 from director_tui.director.model import State
-from director_tui.errors import OperationRefused
+from director_tui.errors import ConfigError, OperationRefused
+from director_tui.link.backends import access_to
 from director_tui.link.monitor import disagreements_of
 from director_tui.link.ring import director_name
 from director_tui.operations.confirmation import confirmation, disagreed_about, ring_words, sides_words
@@ -32,6 +33,7 @@ from director_tui.operations.plan import (
     RowIs,
     RowIsGone,
     SessionsEnded,
+    Uploaded,
     UserIsOn,
     Verb,
 )
@@ -63,6 +65,10 @@ def make_plan(request: Request, standing: Standing) -> Plan:
     commands = tuple(_commands(effect))
     if request.emergency is Emergency.DISCONNECT:
         commands = tuple(_disconnecting(effect, standing))
+    elif request.verb is Verb.UPLOAD:
+        commands = tuple(
+            replace(one, director=_destination(one.target, standing), backend=one.target) for one in commands
+        )
     return Plan(
         request=request,
         cluster=standing.cluster.name,
@@ -154,8 +160,17 @@ def _disconnecting(effect: Effect, standing: Standing) -> Iterator[Command]:
             yield Command("users", doveadm.kick_sessions_of(some_users), NoSessions(director, None, part), director)
 
 
+def _destination(ip: str, standing: Standing) -> str:
+    try:
+        return access_to(ip, standing.cluster).destination(ip)
+    except ConfigError as error:
+        raise OperationRefused(str(error), error.remedy) from None
+
+
 def _line(command: Command, director: DirectorConfig, standing: Standing) -> str:
     there = director
+    if command.backend:
+        return shlex.join(command.call.command(access_to(command.backend, standing.cluster).doveadm))
     if command.director:
         there = next(
             one for one in standing.cluster.directors if director_name(one, standing.cluster) == command.director
@@ -176,6 +191,8 @@ def _check(request: Request, target: Target, now: Backend | None) -> Check:
         case Verb.MOVE if request.user_hash is not None and now is not None:
             # A director looks for the user among those of the backend's tag, whatever tag the user has.
             return UserIsOn(request.user_hash, now.tag, target.ip)
+        case Verb.UPLOAD:
+            return Uploaded(target.ip)
         case _:
             return Flushed(target.ip) if now is not None and now.usable else NoUsers(target.ip)
 

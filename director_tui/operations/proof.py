@@ -29,6 +29,7 @@ from director_tui.operations.plan import (
     RowIs,
     RowIsGone,
     SessionsEnded,
+    Uploaded,
     UserIsOn,
 )
 from director_tui.operations.record import row
@@ -185,6 +186,8 @@ class Proof:
     def verdict(self, check: Check) -> Verdict:
         """What the sights say of one of the checks."""
         end = self._ends[check]
+        if isinstance(check, Uploaded):
+            return _of_upload(end)
         if not self.sights:
             why = "; ".join(dict.fromkeys(str(failure) for failure in self.failures.values()))
             return Verdict(Outcome.UNKNOWN, f"no director could be read afterwards{f': {why}' if why else ''}")
@@ -272,6 +275,12 @@ class Proof:
         return holds(check, self._before.get(name), self.sights[name])
 
 
+def _of_upload(end: End) -> Verdict:
+    if end.status is None:
+        return Verdict(Outcome.UNKNOWN, "its end was not seen: it may be running there still")
+    return Verdict(Outcome.NOT_APPLIED) if end.status else Verdict(Outcome.APPLIED, "by its exit status")
+
+
 _ending: set[asyncio.Task[None]] = set()
 
 
@@ -300,7 +309,7 @@ def holds(check: Check, before: Sight | None, now: Sight) -> bool:
             return not _open(check, now)
         case SessionsEnded():
             return not _left(check, before, now)
-        case Flushed():
+        case Flushed() | Uploaded():
             return True  # nothing that a director shows could prove it
 
 
@@ -323,6 +332,8 @@ def value_of(check: Check, target: str, director: str, sights: Mapping[str, Sigh
             return {target: {"sessions": _open(check, sights[place])}} if place in sights else {}
         case Flushed() | NobodyLeft():
             return {target: {"users": _users(check, sight)}}
+        case Uploaded():
+            return {}
 
 
 def _shown(check: Check, before: Sight | None, now: Sight) -> str:
@@ -353,6 +364,8 @@ def _shown(check: Check, before: Sight | None, now: Sight) -> str:
             return f"{_users(check, now):,} users left"
         case Flushed():
             return f"{_users(check, now):,} users"
+        case Uploaded():
+            return ""
 
 
 def _sessions(check: SessionsEnded, sight: Sight) -> Counter[ProxySession]:

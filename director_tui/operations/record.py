@@ -153,6 +153,13 @@ def bounded(record: Record) -> Record:
     return replace(record, stdout=_shortened(record.stdout), stderr=_shortened(record.stderr))
 
 
+def output_of(printed: bytes) -> str:
+    """What a command printed, fit to be shown, as much of it as is kept of it anywhere."""
+    if len(printed) > 4 * OUTPUT_LIMIT:  # a character has four bytes at most
+        printed = printed[: 2 * OUTPUT_LIMIT] + b"\n" + printed[-2 * OUTPUT_LIMIT :]
+    return clean_lines(printed)
+
+
 def with_texts(record: Record, do: Callable[[str], str], do_lines: Callable[[str], str]) -> Record:
     """The record with something done to all text in it but the words of commands."""
 

@@ -55,6 +55,8 @@ def title(request: Request) -> str:
             return f"Move {clean(request.user)} to {what}"
         case Verb.KICK:
             return f"Kick {clean(request.user)}"
+        case Verb.UPLOAD:
+            return f"Upload the metacache of {what}"
 
 
 # --- what happens, and when --------------------------------------------------------------------------------------
@@ -294,6 +296,9 @@ def notes(effect: Effect, standing: Standing) -> Iterator[str]:
             yield f"it lasts as long as the assignment: {expiry(settings)} the hash decides again"
         case Verb.KICK:
             yield "the assignment stays, and the user can log in again at once"
+        case Verb.UPLOAD:
+            yield "it may take tens of minutes, has no time limit, and goes on when you leave"
+            yield "nothing but its exit status says that everything is in object storage"
 
 
 def _who_stays(effect: Effect, settings: RingSettings | None) -> Iterator[str]:

@@ -57,6 +57,8 @@ def doing(request: Request) -> str:
             return f"moving {request.user} to {whom}"
         case Verb.KICK:
             return f"kicking {request.user}"
+        case Verb.UPLOAD:
+            return f"uploading the metacache of {whom}"
 
 
 def targets(request: Request) -> str:
