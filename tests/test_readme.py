@@ -32,6 +32,7 @@ READING: list[Call[Any]] = [
     doveadm.proxy_list(),
     doveadm.version(),
     doveadm.settings(),
+    doveadm.mail_servers(),
 ]
 CHANGING: list[Call[Any]] = [
     doveadm.update("10.0.0.1", 0),

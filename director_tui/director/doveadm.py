@@ -164,6 +164,11 @@ def settings(version: tuple[int, ...] = ()) -> Call[RingSettings]:
     return Call(Tool.DOVECONF, _SETTINGS, lambda stdout: parse.ring_settings(stdout, version))
 
 
+def mail_servers() -> Call[str]:
+    """``director_mail_servers`` as the file on disk has it now, byte for byte: what is not UTF-8 as surrogates."""
+    return Call(Tool.DOVECONF, ("-h", "director_mail_servers"), parse.mail_servers)
+
+
 def update(ip: str, vhosts: int) -> Call[None]:
     """Set a backend's vhost count. Raises ValueError for what is no literal IP or no count of 0…1000."""
     return _change(("director", "update", canonical_ip(ip), _count(vhosts)), waits_for_sync=True)

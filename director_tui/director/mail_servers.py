@@ -102,6 +102,51 @@ def entries_with(value: str, ip: str) -> tuple[str, ...]:
     return tuple(entry for entry in entries if ip in (_addresses(entry.partition("@")[0]) or ()))
 
 
+@dataclass(frozen=True, slots=True)
+class Without:
+    """``director_mail_servers`` without one IP.
+
+    ``value`` is the new text: but for the ``changes``, entries with what takes their place (nothing: they go),
+    it is what it was. ``names`` are host names: the IP may stand behind one of them, which can't be told from here.
+    """
+
+    value: str
+    changes: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def without(value: str, ip: str) -> Without:
+    """Take an IP out: an entry of its own goes, with the spaces in front of it, and a range is split around it.
+
+    The parts of a range keep its tag. What a director would refuse, or would take for a host name, stays as it is.
+    """
+    kept: list[str] = []
+    changes: list[tuple[str, str]] = []
+    # Every second piece is an entry, with the spaces before it.
+    pieces = re.split("( +)", value)
+    entries = [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
+    for spaces, entry in entries:
+        address, at, tag = entry.partition("@")
+        listed = (_addresses(address) or ()) if entry else ()
+        if ip not in listed:
+            kept += (spaces, entry)
+            continue
+        place = listed.index(ip)
+        parts = (listed[:place], listed[place + 1 :])
+        instead = " ".join(_written(part) + at + tag for part in parts if part)
+        changes.append((entry, instead))
+        if instead:
+            kept += (spaces, instead)
+    new = "".join(kept)
+    # The spaces behind a first entry that goes would be in front of what was the second.
+    new = new.lstrip(" ") if changes and not value.startswith(" ") else new
+    return Without(new, tuple(changes), parse_mail_servers(value).names)
+
+
+def _written(ips: tuple[str, ...]) -> str:
+    return ips[0] if len(ips) == 1 else f"{ips[0]}-{ips[-1]}"
+
+
 def _tag(tag: str) -> str:
     return f"tag {tag}" if tag else "no tag"
 

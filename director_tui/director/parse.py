@@ -208,6 +208,16 @@ def ring_settings(stdout: bytes, version: tuple[int, ...] = ()) -> RingSettings:
     )
 
 
+def mail_servers(stdout: bytes) -> str:
+    """``doveconf -h director_mail_servers``: the value and a line break. Not cleaned, for it is to be written again.
+
+    Raises MalformedOutput for nothing at all, which is what doveconf prints of a setting that it doesn't know.
+    """
+    if not stdout.endswith(b"\n"):
+        raise MalformedOutput("doveconf knows no director_mail_servers there", "is that the director's configuration?")
+    return stdout[:-1].decode("utf-8", "surrogateescape")
+
+
 def version(stdout: bytes) -> tuple[int, ...]:
     """The first line of ``doveconf -n``, ``# 2.3.19.1 (…): …``: Dovecot's version. Raises MalformedOutput."""
     for line in stdout.splitlines():
