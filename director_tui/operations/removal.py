@@ -106,8 +106,8 @@ class Removal:
     """One clean removal. ``tag``, ``vhosts`` and ``state`` are the backend's from before the first step.
 
     ``max_parallel`` is the pace of its flush (None: the directors' own setting), ``metacache`` whether the backend's
-    metacache is to be uploaded. ``leaving`` is that users are not waited for any longer, ``moved`` that it was accepted
-    that a director could not be asked whether it still passes on sessions; the uploads say what came of them.
+    metacache is to be uploaded. ``leaving`` is that users are not waited for any longer, ``moved`` that it was
+    accepted that somebody is left, or that a director could not be asked; the uploads say what came of them.
     """
 
     cluster: str
@@ -298,10 +298,9 @@ def renewed(removal: Removal, now: BackendSeen) -> tuple[Removal, str]:
         fresh = replace(removal, leaving=None, first_upload=None, moved=None, final_upload=None)
         why = f"the vhost count of {removal.ip} was set to {max(counts)}: new users come again, so it is step 2 again"
         return (fresh, why) if fresh != removal else (removal, "")
-    if now.most_users or now.session_count:
-        fresh = replace(removal, moved=None, final_upload=None)
-        why = f"{_who_is_left(now)} on {removal.ip} again: step 5, and what follows it, once more"
-        return (fresh, why) if fresh != removal else (removal, "")
+    if removal.moved is None and removal.final_upload is not None and (now.most_users or now.session_count):
+        why = f"{left_words(now)} on {removal.ip} again: step 5, and what follows it, once more"
+        return replace(removal, final_upload=None), why
     return removal, ""
 
 
@@ -324,8 +323,8 @@ def mark_upload(removal: Removal, step: Step, mark: Mark) -> Removal:
             raise ValueError(f"{step.title} uploads nothing")
 
 
-def accept_unseen(removal: Removal, at: datetime, who: str, risk: str) -> Removal:
-    """Go on although some director could not be asked who is left."""
+def accept_rest(removal: Removal, at: datetime, who: str, risk: str) -> Removal:
+    """Go on although somebody is left, or some director could not be asked."""
     return replace(removal, moved=Mark(at, who, Decided.SKIPPED, risk))
 
 
@@ -394,14 +393,17 @@ def _step(removal: Removal, now: BackendSeen) -> tuple[Step | None, tuple[str, .
 
 def _not_moved(removal: Removal, now: BackendSeen) -> tuple[str, ...]:
     """Why it is not proven that nobody is left; nothing if it is, or if that was accepted."""
+    if removal.moved is not None:
+        return ()
     if now.most_users or now.session_count:
-        return (f"{_who_is_left(now)} on {removal.ip}",)
-    if now.sessions is None and removal.moved is None:
+        return (f"{left_words(now)} on {removal.ip}",)
+    if now.sessions is None:
         return ("the sessions on the directors have not been counted yet",)
-    return _silent(now.silent) if removal.moved is None else ()
+    return _silent(now.silent)
 
 
-def _who_is_left(now: BackendSeen) -> str:
+def left_words(now: BackendSeen) -> str:
+    """``12 users and 1 session are``, to stand in front of *left*, or of where."""
     parts = []
     if now.most_users:
         parts.append(plural(now.most_users, "user"))

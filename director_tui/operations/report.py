@@ -68,9 +68,17 @@ def plain(records: Iterable[Record]) -> str:
     return "".join(f"{line}\n" for entry in entries(records) for line in _plain_lines(entry))
 
 
-def markdown(records: Sequence[Record], cluster: str, caveats: Iterable[str] = ()) -> str:
-    """The records as the report of an incident; ``caveats`` are sentences on what is not in it."""
-    return "\n\n".join(_blocks(records, cluster, caveats)) + "\n"
+def markdown(
+    records: Sequence[Record],
+    cluster: str,
+    caveats: Iterable[str] = (),
+    *,
+    title: str = "Incident report",
+    said: Sequence[str] = (),
+) -> str:
+    """The records as a report, of an incident if nothing else is the ``title``; ``caveats`` are sentences on what is
+    not in it, ``said`` those that come first of all."""
+    return "\n\n".join(_blocks(records, cluster, caveats, title, said)) + "\n"
 
 
 def caveats(extract: Extract, cluster: str) -> tuple[str, ...]:
@@ -136,17 +144,23 @@ def _notes(entry: Entry) -> Iterator[tuple[Record, str]]:
                 yield record, f"{name}: {change}"
 
 
-def _blocks(records: Sequence[Record], cluster: str, caveats: Iterable[str]) -> Iterator[str]:
-    yield f"# Incident report: {_code(cluster)}"
+def _blocks(
+    records: Sequence[Record], cluster: str, caveats: Iterable[str], title: str, said: Sequence[str]
+) -> Iterator[str]:
+    yield f"# {title}: {_code(cluster)}"
     if records:
         yield f"From {_utc(records[0].time)} to {_utc(records[-1].time)}, written by director-tui {__version__}."
     else:
         yield "Nothing was changed, and nothing was seen to change."
     yield from (f"Note: {_code(sentence)}" for sentence in caveats)
+    if said:
+        yield "\n".join(f"- {_code(sentence)}" for sentence in said)
     for alone, group in groupby(entries(records), key=lambda entry: entry.operation is None):
         if alone:
-            yield "## Seen to change"
-            yield "\n".join(_item(entry) for entry in group)
+            of_none = list(group)
+            noted = any(entry.first.event is Event.NOTE for entry in of_none)
+            yield "## Noted, and seen to change" if noted else "## Seen to change"
+            yield "\n".join(_item(entry) for entry in of_none)
         else:
             for entry in group:
                 yield from _operation(entry)
