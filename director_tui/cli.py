@@ -327,7 +327,7 @@ def _dashboard(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from director_tui.config import DEFAULT_INTERVAL_S, ClusterConfig, DirectorConfig
+    from director_tui.config import DEFAULT_INTERVAL_S, BackendAccess, ClusterConfig, DirectorConfig
 
     elsewhere = {
         "-c": options.cluster,
@@ -355,7 +355,7 @@ def _demo(options: argparse.Namespace) -> int:
         from director_tui.link.ring import Ring
 
         ssh = await asyncio.to_thread(import_ssh)
-        from director_tui.demo.server import serve
+        from director_tui.demo.server import BACKEND_DESTINATION, serve
 
         ring = PracticeRing(
             backends=options.backends,
@@ -367,7 +367,8 @@ def _demo(options: argparse.Namespace) -> int:
         server = await serve(ring, speed=options.speed)
         directors = tuple(DirectorConfig(destination) for destination in server.destinations)
         opened = ssh(known_hosts=server.known_hosts, identity=server.identity, ssh_config=server.ssh_config, ask=ask)
-        return Ring(replace(cluster, directors=directors), opened, closing=server.close)
+        reached = replace(cluster, directors=directors, backends=BackendAccess(BACKEND_DESTINATION))
+        return Ring(reached, opened, closing=server.close)
 
     return _show(cluster, open_ring, options.theme)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DIRECTORS: Final = ("10.0.0.11", "10.0.0.12", "10.0.0.13")
 PORT: Final = 9090
 
+BACKEND_NETWORK: Final = "10.1.*"
+"""Where the backends are, as a pattern for known_hosts."""
+
 GOLD: Final = "gold"
 
 

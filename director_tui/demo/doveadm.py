@@ -7,6 +7,7 @@ tab format is there.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -31,37 +32,50 @@ from director_tui.demo.getopt import OptionError, parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
     from director_tui.demo.command import Steps
+
+    Program: TypeAlias = Callable[[Sequence[str]], Answer | Steps]
 
 CONFIG: Final = "/etc/dovecot/dovecot.conf"
 
 
+GLOBAL_OPTIONS: Final = "c:Df:hi:o:v"
+"""Those that stand before doveadm's command, as getopt names them."""
+
+
 def run(director: Director, argv: Sequence[str]) -> Steps:
     """Run ``argv``: the words of doveadm or doveconf, ``env`` and ``sudo`` in front or not."""
+    return run_one_of({"doveadm": partial(_doveadm, director), "doveconf": partial(_doveconf, director)}, argv)
+
+
+def run_one_of(programs: Mapping[str, Program], argv: Sequence[str]) -> Steps:
+    """Run ``argv`` where there are only these programs, by name; each takes the words behind it, and may raise
+    Failure."""
     try:
-        result = _run(director, argv)
+        result = _run(programs, argv)
         return result if isinstance(result, Answer) else (yield from result)
     except Failure as failure:
         return failure.answer
 
 
-def _run(director: Director, argv: Sequence[str]) -> Answer | Steps:
+def _run(programs: Mapping[str, Program], argv: Sequence[str]) -> Answer | Steps:
     words = behind_env(argv)
     if words[:1] == ["sudo"]:
         words = words[1:]
         while words and words[0].startswith("-"):
             words.pop(0)
-        if words and _program(words[0]) not in _PROGRAMS:
+        if words and _program(words[0]) not in programs:
             return failed(1, f"sudo: {words[0]}: command not found")
     if not words:
         return failed(1, "usage: sudo -n command")
-    program = _PROGRAMS.get(_program(words[0]))
+    program = programs.get(_program(words[0]))
     if program is None:
         under_env = len(words) < len(argv)
         failure = f"env: '{words[0]}': No such file or directory" if under_env else f"sh: 1: {words[0]}: not found"
         return failed(EX_NOT_FOUND, failure)
-    return program(director, words[1:])
+    return program(words[1:])
 
 
 def _program(word: str) -> str:
@@ -73,7 +87,7 @@ def _program(word: str) -> str:
 
 def _doveadm(director: Director, words: Sequence[str]) -> Answer | Steps:
     try:
-        options, rest = parse_options(words, "c:Df:hi:o:v", "doveadm", permute=False)
+        options, rest = parse_options(words, GLOBAL_OPTIONS, "doveadm", permute=False)
     except OptionError as error:
         raise Failure(EX_BAD_OPTION, str(error)) from None
     formatter = options.get("f")
@@ -84,7 +98,7 @@ def _doveadm(director: Director, words: Sequence[str]) -> Answer | Steps:
     command = _COMMANDS.get(name)
     if command is None:
         topic = rest[0] if rest[:1] in (["director"], ["proxy"]) else "doveadm"
-        raise Failure(EX_USAGE, _usage(topic))
+        raise Failure(EX_USAGE, usage(topic))
     tab, header = formatter == "tab", "h" not in options
     nothing = "\n" if tab and header else ""
     try:
@@ -113,7 +127,7 @@ def _path(words: Sequence[str]) -> list[str]:
 _FORMATTERS: Final = frozenset({"flow", "formatted", "json", "pager", "server", "tab", "table"})
 
 
-def _usage(topic: str) -> str:
+def usage(topic: str) -> str:
     """What doveadm prints when it doesn't know a command: ``topic`` is ``doveadm`` or a group of commands."""
     pages = (resources.files("director_tui.demo") / "usage.txt").read_text("utf-8").split("\n--\n")
     first = {"doveadm": 0, "director": 1, "proxy": 2}[topic]
@@ -172,8 +186,3 @@ def _doveconf(director: Director, words: Sequence[str]) -> Answer:
 
 _CHANGED: Final = frozenset({"director_mail_servers", "director_servers", "protocols"})
 """The settings that are not at their defaults, which is what ``doveconf -n`` prints."""
-
-_PROGRAMS: Final[Mapping[str, Callable[[Director, Sequence[str]], Answer | Steps]]] = {
-    "doveadm": _doveadm,
-    "doveconf": _doveconf,
-}

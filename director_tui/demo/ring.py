@@ -22,6 +22,7 @@ from director_tui.demo.configuration import (
     people_of_tags,
     settings,
 )
+from director_tui.demo.hosts import BackendHosts
 from director_tui.demo.members import Members
 from director_tui.demo.population import TICKS_PER_S, People
 from director_tui.demo.running import Running
@@ -65,6 +66,7 @@ class PracticeRing:
             self.set_vhosts(ip, vhosts)
         people = People(users, people_of_tags(self._configured.values()), expire_s=USER_EXPIRE_S, seed=seed)
         self._sessions = Sessions(people, self._members, self._sides)
+        self._hosts = BackendHosts(self._configured, self._sides, self._sessions, lambda: self._tick)
         self._story = Story(SCENARIOS[scenario], self, seed)
 
     @property
@@ -112,7 +114,17 @@ class PracticeRing:
     def start(self, director: int, argv: Sequence[str]) -> Running:
         """Run a command on one director; it goes on as time passes. ``env NAME=VALUE…`` and ``sudo -n`` may stand in
         front."""
-        running = Running(doveadm.run(_Director(self, director), argv), self._answers_after_s[director])
+        return self._begin(Running(doveadm.run(_Director(self, director), argv), self._answers_after_s[director]))
+
+    def start_on_backend(self, ip: str, argv: Sequence[str]) -> Running:
+        """The same on a backend itself."""
+        return self._begin(Running(self._hosts.run(ip, argv), CALL_S))
+
+    def has_host(self, ip: str) -> bool:
+        """Whether there is a backend at this address, though no director may know it any more."""
+        return ip in self._hosts
+
+    def _begin(self, running: Running) -> Running:
         if running.answer is None:
             self._running.append(running)
         return running
@@ -172,6 +184,10 @@ class PracticeRing:
     def healthy(self, ip: str) -> bool:
         """Whether the backend answers at all, which is what a monitor looks at."""
         return self._sessions.healthy(ip)
+
+    def fail_upload(self, ip: str) -> None:
+        """The next upload of a backend's metacache breaks off half way; the one after that doesn't."""
+        self._hosts.fail_upload(ip)
 
     def answer_after(self, director: int, seconds: float) -> None:
         """From now on this is how long at least its doveadm takes."""

@@ -1,7 +1,8 @@
 """The SSH server in front of the practice ring: on loopback, inside this process, with keys of its own.
 
 Each director has its own port and host key. One client key is let in, and may run commands, several of them in the one
-shell that runs nothing else: no terminal, no forwarding, no file transfer.
+shell that runs nothing else: no terminal, no file transfer, and no forwarding but to the backends' own sshds. These are
+reached through a director only, at port 22 of their IPs, which nothing on this machine has; they share one host key.
 """
 
 from __future__ import annotations
@@ -11,24 +12,35 @@ import contextlib
 import shlex
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import asyncssh
 
 from director_tui.demo.command import Answer, behind_env
+from director_tui.demo.configuration import BACKEND_NETWORK
 from director_tui.demo.population import TICKS_PER_S
 from director_tui.demo.records import Records
 from director_tui.demo.shell import Shell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
+    from typing import TypeAlias
 
     from director_tui.demo.ring import PracticeRing
+    from director_tui.demo.running import Running
+
+    Reach: TypeAlias = Callable[[str, int], Awaitable[int] | None]
+    """The port on HOST at which an address and port of the practice ring's own network are; None if nowhere."""
 
 USER: Final = "demo"
 HOST: Final = "127.0.0.1"
+SSH_PORT: Final = 22
+BACKEND_DESTINATION: Final = f"{USER}@{{ip}}"
+"""How a backend is reached through a director's connection, with its IP put in."""
+
 READ_LIMIT_BYTES: Final = 2 * 1024 * 1024
 """So much at most is taken of what a command is given to read."""
 
@@ -47,7 +59,8 @@ async def serve(ring: PracticeRing, *, speed: float = 1.0) -> PracticeServer:
 
 
 class PracticeServer:
-    """Made by :func:`serve`. Directors are called by their place in ``destinations``.
+    """Made by :func:`serve`. Directors are called by their place in ``destinations``; the backends behind them are at
+    BACKEND_DESTINATION.
 
     ``known_hosts``, ``identity`` and ``ssh_config``, which says where dir1, dir2 … are and keeps anybody's own
     configuration out, are the files with which a client gets in. They are in a folder of this user's alone, and gone
@@ -59,7 +72,12 @@ class PracticeServer:
         self._speed = speed
         self._folder = folder
         self._client_key = asyncssh.generate_private_key("ssh-ed25519")
-        self._doors = [_Door(ring, number, self._client_key) for number in range(len(ring.directors))]
+        self._doors = [
+            _Door(partial(ring.start, number), self._client_key, reach=self._reach)
+            for number in range(len(ring.directors))
+        ]
+        self._backend_key = asyncssh.generate_private_key("ssh-ed25519")
+        self._backend_doors: dict[str, _Door] = {}
         self._clock: asyncio.Task[None] | None = None
         self.known_hosts: Final = folder / "known_hosts"
         self.identity: Final = folder / "identity"
@@ -89,7 +107,7 @@ class PracticeServer:
         if clock is not None:
             clock.cancel()
             await asyncio.wait([clock])
-        for door in self._doors:
+        for door in (*self._doors, *self._backend_doors.values()):
             await door.shut()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -106,11 +124,24 @@ class PracticeServer:
             await door.open()
         self._client_key.write_private_key(self.identity)
         self.identity.chmod(0o600)
-        self.known_hosts.write_text("".join(door.known_hosts_line for door in self._doors))
+        lines = [door.known_hosts_line for door in self._doors]
+        self.known_hosts.write_text("".join([*lines, _known_hosts_line(BACKEND_NETWORK, self._backend_key)]))
         places = zip(self.destinations, self._doors, strict=True)
         hosts = (f"Host {name}\n  HostName {HOST}\n  Port {door.port}\n  User {USER}\n" for name, door in places)
         self.ssh_config.write_text("".join(hosts))
         self._clock = asyncio.create_task(self._pass_time(), name="practice ring")
+
+    def _reach(self, address: str, port: int) -> Awaitable[int] | None:
+        return self._backend_port(address) if port == SSH_PORT and self._ring.has_host(address) else None
+
+    async def _backend_port(self, ip: str) -> int:
+        """A backend's sshd is started when somebody comes for the first time: there may be hundreds."""
+        door = self._backend_doors.get(ip)
+        if door is None:
+            start = partial(self._ring.start_on_backend, ip)
+            door = self._backend_doors[ip] = _Door(start, self._client_key, host_key=self._backend_key)
+        await door.open()
+        return door.port
 
     async def _pass_time(self) -> None:
         loop = asyncio.get_running_loop()
@@ -123,41 +154,53 @@ class PracticeServer:
 
 
 class _Door:
-    """The sshd of one director. ``port`` is 0 until it was open once, and stays the same from then on."""
+    """The sshd of one machine. ``port`` is 0 until it was open once, and stays the same from then on.
 
-    def __init__(self, ring: PracticeRing, director: int, client_key: asyncssh.SSHKey) -> None:
+    ``start`` begins a command there, ``reach`` says where it forwards connections to; without, it forwards none.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[Sequence[str]], Running],
+        client_key: asyncssh.SSHKey,
+        *,
+        host_key: asyncssh.SSHKey | None = None,
+        reach: Reach = lambda address, port: None,
+    ) -> None:
         self.port = 0
         self.thawed: Final = asyncio.Event()
         self.thawed.set()
-        self._ring = ring
-        self._director = director
+        self._start = start
+        self._reach = reach
         self._client_key = client_key.convert_to_public()
-        self._host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self._host_key = host_key or asyncssh.generate_private_key("ssh-ed25519")
+        self._opening = asyncio.Lock()
         self._listener: asyncssh.SSHAcceptor | None = None
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._records = Records()
 
     @property
     def known_hosts_line(self) -> str:
-        return f"[{HOST}]:{self.port} {self._host_key.export_public_key().decode('ascii').strip()}\n"
+        return _known_hosts_line(f"[{HOST}]:{self.port}", self._host_key)
 
     async def open(self) -> None:
-        if self._listener is None:
-            self._listener = await asyncssh.listen(
-                HOST,
-                self.port,
-                options=asyncssh.SSHServerConnectionOptions(
-                    server_factory=lambda: _Guard(self._client_key, self.thawed, self._connections),
-                    server_host_keys=[self._host_key],
-                    process_factory=self._run,
-                    encoding=None,
-                    allow_pty=False,
-                    allow_scp=False,
-                    agent_forwarding=False,
-                    x11_forwarding=False,
-                ),
-            )
-            self.port = self._listener.get_port()
+        async with self._opening:
+            if self._listener is None:
+                self._listener = await asyncssh.listen(
+                    HOST,
+                    self.port,
+                    options=asyncssh.SSHServerConnectionOptions(
+                        server_factory=lambda: _Guard(self._client_key, self.thawed, self._connections, self._reach),
+                        server_host_keys=[self._host_key],
+                        process_factory=self._run,
+                        encoding=None,
+                        allow_pty=False,
+                        allow_scp=False,
+                        agent_forwarding=False,
+                        x11_forwarding=False,
+                    ),
+                )
+                self.port = self._listener.get_port()
 
     async def shut(self) -> None:
         listener, self._listener = self._listener, None
@@ -193,7 +236,7 @@ class _Door:
 
     async def _execute(self, words: Sequence[str]) -> Answer:
         ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        running = self._ring.start(self._director, words)
+        running = self._start(words)
         running.when_ended(lambda answer: None if ended.done() else ended.set_result(answer))
         answer = await ended
         await asyncio.sleep(answer.delay_s)
@@ -204,9 +247,14 @@ class _Guard(asyncssh.SSHServer):
     """Lets in whoever has the one key, and nobody while its director is frozen."""
 
     def __init__(
-        self, key: asyncssh.SSHKey, thawed: asyncio.Event, connections: set[asyncssh.SSHServerConnection]
+        self,
+        key: asyncssh.SSHKey,
+        thawed: asyncio.Event,
+        connections: set[asyncssh.SSHServerConnection],
+        reach: Reach,
     ) -> None:
         self._key = key
+        self._reach = reach
         self._thawed = thawed
         self._connections = connections
         self._connection: asyncssh.SSHServerConnection | None = None
@@ -228,6 +276,25 @@ class _Guard(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return username == USER and key == self._key
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool | Awaitable[asyncssh.SSHTCPSession[bytes]]:
+        port = self._reach(dest_host, dest_port)
+        if port is None or self._connection is None:
+            return False
+        return self._forward(self._connection, port)
+
+    async def _forward(
+        self, connection: asyncssh.SSHServerConnection, port: Awaitable[int]
+    ) -> asyncssh.SSHTCPSession[bytes]:
+        await self._thawed.wait()
+        # asyncssh itself takes its forwarder for a session.
+        return cast("asyncssh.SSHTCPSession[bytes]", await connection.forward_connection(HOST, await port))
+
+
+def _known_hosts_line(name: str, host_key: asyncssh.SSHKey) -> str:
+    return f"{name} {host_key.export_public_key().decode('ascii').strip()}\n"
 
 
 def _words(command: str | None) -> list[str] | Answer:
