@@ -31,6 +31,7 @@ class Stage(Protocol):
     def forget_users(self, ip: str, director: int = 0) -> None: ...
     def fail(self, ip: str, part: float) -> None: ...
     def repair(self, ip: str) -> None: ...
+    def fail_upload(self, ip: str) -> None: ...
     def healthy(self, ip: str) -> bool: ...
     def answer_after(self, director: int, seconds: float) -> None: ...
     def cut_off(self, director: int) -> None: ...
@@ -157,6 +158,17 @@ def _slow_director(ring: Stage, dice: Random) -> Iterator[float]:
         yield 12
 
 
+def _ailing_backend(ring: Stage, dice: Random) -> Iterator[float]:
+    """One backend loses a few of its sessions again and again, and what it has to upload before it can go is refused
+    once."""
+    del dice
+    plain = _most_alike(ring)
+    ailing = plain[min(1, len(plain) - 1)]
+    ring.fail_upload(ailing)
+    yield 10
+    ring.fail(ailing, 0.1)
+
+
 _LAST: Final = 2
 _NOT_AT_ALL_S: Final = 90
 """Longer than anybody waits for a reading."""
@@ -206,6 +218,11 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
             "slow-director",
             "the first director takes 1.5 to 4 s, or doesn't answer at all",
             (_slow_director,),
+        ),
+        Scenario(
+            "ailing-backend",
+            "mail-02 loses sessions, and its first metacache flush fails",
+            (_ailing_backend,),
         ),
     )
 }

@@ -13,7 +13,9 @@ import asyncssh
 import pytest
 
 from director_tui.demo.command import Answer
+from director_tui.demo.configuration import backend_names
 from director_tui.demo.ring import PracticeRing
+from director_tui.demo.scenarios import SCENARIOS
 from director_tui.demo.server import BACKEND_DESTINATION, PracticeServer, serve
 from tests.demo.test_server import connect
 from tests.ring.real import PATH
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 11, 23, 21, 54, tzinfo=UTC)
 FLUSHALL = ("doveadm", "metacache", "flushall")
-OBOX, GOLDEN, ADDED = "10.1.0.1", "10.1.0.8", "10.1.0.77"
+OBOX, AILING, GOLDEN, ADDED = "10.1.0.1", "10.1.0.2", "10.1.0.8", "10.1.0.77"
 
 
 def make(assigned: int = 0, scenario: str = "calm") -> PracticeRing:
@@ -82,6 +84,13 @@ def test_nothing_can_be_uploaded_while_the_storage_fails() -> None:
     assert flushall(ring)[0].status == 75
     ring.repair(OBOX)
     assert flushall(ring)[0].status == 0
+
+
+def test_a_drill_in_which_the_ailing_backend_fails_once() -> None:
+    ring = make(300, "ailing-backend")
+    ring.advance(20)
+    assert backend_names(8)[AILING] in SCENARIOS["ailing-backend"].summary
+    assert [flushall(ring, ip)[0].status for ip in (AILING, OBOX, AILING, OBOX)] == [75, 0, 0, 0]
 
 
 def test_a_backend_without_obox_answers_as_plain_dovecot_does() -> None:
