@@ -33,6 +33,10 @@ def main() -> None:
             ring.log_in(f"user{number}@{'gold.' if number % 4 == 0 else ''}example.com", number % options.directors)
         print(site.config.read_text())
         print(f"The ring's private sshds: ssh -F {site.ssh_config} d1   (key: {site.client_key})")
+        print(
+            f"The backends' metacache is {site.hosts.doveadm}, a script: there its calls are recorded in IP/calls, and"
+        )
+        print("`touch IP/held`, `touch IP/failing` or `touch IP/plain` makes it wait, fail once, or be without.")
         for director in ring.directors:
             print(f"{director.name} without SSH: {director.doveadm_words} director status")
         words = " ".join(f"{name}={value}" for name, value in site.environment.items())

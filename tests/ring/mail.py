@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ class MailBackends:
     def listen(self, ips: Iterable[str]) -> None:
         """From now on there is one at each of these addresses, too."""
         asyncio.run_coroutine_threadsafe(self._listen(ips), self._loop).result(10)
+
+    def sessions(self) -> Counter[str]:
+        """How many sessions there are now at each address, as the backends themselves see it."""
+
+        async def count() -> Counter[str]:
+            return Counter(writer.get_extra_info("sockname")[0] for writer in self._sessions.values())
+
+        return asyncio.run_coroutine_threadsafe(count(), self._loop).result(10)
 
     async def _listen(self, ips: Iterable[str]) -> None:
         for ip in ips:
@@ -89,6 +98,19 @@ class Session:
         except BaseException:
             self._socket.close()
             raise
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has hung up."""
+        self._socket.setblocking(False)
+        try:
+            while self._socket.recv(4096):
+                pass
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            pass
+        return True
 
     def close(self) -> None:
         """Hang up, as phones do; the director notices at once, but not before this returns."""

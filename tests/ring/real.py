@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,6 +280,10 @@ class RealRing:
         self._cleanup.callback(session.close)
         return session
 
+    def mail_sessions(self) -> Counter[str]:
+        """How many sessions each backend has now, as it sees that itself."""
+        return Counter() if self._mail is None else self._mail.sessions()
+
     def _stop_all(self) -> None:
         with ThreadPoolExecutor() as side_by_side:  # `doveadm stop` takes three seconds
             stops = [side_by_side.submit(director.stop) for director in self.directors]
@@ -286,13 +291,16 @@ class RealRing:
             stopped.result()
 
 
-def free_port(ip: str) -> int:
-    """A TCP port of ip that nobody listens on, below the range that outgoing connections take theirs from."""
+def free_port(*ips: str) -> int:
+    """A TCP port that nobody listens on at these addresses, below the range that outgoing connections take theirs
+    from."""
     for port in random.sample(range(20_001, 32_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((ip, port))
+        with contextlib.suppress(OSError):
+            for ip in ips:
+                with socket.socket() as probe:
+                    probe.bind((ip, port))
             return port
-    raise RuntimeError(f"no free port on {ip}")
+    raise RuntimeError(f"no free port on {' and '.join(ips)}")
 
 
 def _lay_out(folder: Path, size: int) -> list[RealDirector]:

@@ -1,4 +1,5 @@
-"""A whole real ring as an operator has one: three directors behind three sshds, keys, known hosts and a config.toml."""
+"""A whole real ring as an operator has one: three directors behind three sshds, the backends' machines behind these,
+keys, known hosts and a config.toml."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tests.ring.backend_hosts import MOST_HOSTS, BackendHosts
 from tests.ring.processes import ended_with_us
 from tests.ring.real import BACKENDS, RealRing
 from tests.ring.sshd import Agent, Sshd, make_key, write_known_hosts
@@ -18,12 +20,14 @@ class Site:
     """Between `with Site() as site:` and its end.
 
     ``config`` is for director-tui, which finds its key in the agent of ``environment``, and a state folder that is not
-    anybody's own; ``ssh_config`` is for OpenSSH's client, where the directors are called d1, d2 and d3.
+    anybody's own; ``ssh_config`` is for OpenSSH's client, where the directors are called d1, d2 and d3. ``hosts`` are
+    the machines of the backends that there are at first, of MOST_HOSTS at most.
     """
 
     def __init__(self, directors: int = 3, backends: str = BACKENDS) -> None:
         self.ring = RealRing(directors, backends)
         self.sshds: list[Sshd] = []
+        self.hosts: BackendHosts
         self.folder = Path()
         self.environment: Mapping[str, str] = {}
         self._cleanup = contextlib.ExitStack()
@@ -46,9 +50,11 @@ class Site:
             cleanup.enter_context(self.ring)
             key = make_key(self.client_key)
             self.sshds = [cleanup.enter_context(Sshd(each.name, client_key=key)) for each in self.ring.directors]
+            ips = [row["mail server ip"] for row in self.ring.directors[0].backends()]
+            self.hosts = cleanup.enter_context(BackendHosts(ips[:MOST_HOSTS], key))
             agent = cleanup.enter_context(Agent([key])).environment
             self.environment = {**agent, "XDG_STATE_HOME": str(self.folder / "state")}
-            write_known_hosts(self.folder / "known_hosts", self.sshds)
+            write_known_hosts(self.folder / "known_hosts", [*self.sshds, self.hosts.sshd])
             self.ssh_config.write_text("\n".join(sshd.ssh_config.read_text() for sshd in self.sshds))
             self.config.write_text(self._config_text())
             self._cleanup = cleanup.pop_all()
@@ -70,4 +76,8 @@ directors = [
 {directors}]
 known_hosts = "{self.folder / "known_hosts"}"
 environment = "test"
+
+[clusters.real.backends]
+ssh = "{self.hosts.destination}"
+doveadm = "{self.hosts.doveadm}"
 """

@@ -39,7 +39,8 @@ class Sshd:
 
     client_key: a private key to let in (its .pub beside it); by default one is made. extra: further sshd_config lines;
     sshd believes the first of equals, and these come first ("MaxSessions 1", "PasswordAuthentication yes",
-    "ForceCommand …"). environment: what the remote commands get (see above).
+    "ForceCommand …"). environment: what the remote commands get (see above). hosts: the addresses at which it listens,
+    all at the same port.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Sshd:
         client_key: Path | None = None,
         extra: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        hosts: Sequence[str] = ("127.0.0.1",),
     ) -> None:
         self.name = name
-        self.host = "127.0.0.1"
+        self.host = hosts[0]
         self.port = 0
         self.user = getpass.getuser()
         self.client_key = client_key or Path()
@@ -58,6 +60,7 @@ class Sshd:
         self.ssh_config = Path()
         self.fingerprint = ""
         self._folder = Path()
+        self._hosts = tuple(hosts)
         self._extra = list(extra)
         self._environment = {"SHLVL": "1"} if environment is None else dict(environment)
         self._listener: subprocess.Popen[bytes] | None = None
@@ -184,7 +187,7 @@ class Sshd:
     def _lay_out(self) -> None:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        self.port = free_port(self.host)
+        self.port = free_port(*self._hosts)
         make_key(self.host_key)
         if self.client_key == Path():
             self.client_key = self._folder / "client_key"
@@ -192,7 +195,7 @@ class Sshd:
         public = self.host_key.with_suffix(".pub").read_text()
         shutil.copy(f"{self.client_key}.pub", self._folder / "authorized_keys")
         self.known_hosts = self._folder / "known_hosts"
-        self.known_hosts.write_text(f"[{self.host}]:{self.port} {public}")
+        self.known_hosts.write_text(f"{','.join(f'[{host}]:{self.port}' for host in self._hosts)} {public}")
         self.fingerprint = _ssh_keygen("-l", "-f", str(self.host_key)).split()[1]
         (self._folder / "sshd_config").write_text(self._server_configuration())
         self.ssh_config = self._folder / "ssh_config"
@@ -203,7 +206,7 @@ class Sshd:
         lines = [
             *self._extra,
             *([set_env] if self._environment else []),  # one line: sshd believes only the first
-            f"ListenAddress {self.host}:{self.port}",
+            *(f"ListenAddress {host}:{self.port}" for host in self._hosts),
             f"HostKey {self.host_key}",
             f"PidFile {self._folder}/sshd.pid",
             f"AuthorizedKeysFile {self._folder}/authorized_keys",

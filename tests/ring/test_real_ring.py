@@ -71,7 +71,7 @@ def test_a_director_that_stops_and_starts_is_in_the_ring_again(make_ring: MakeRi
 def test_a_session_counts_its_user_everywhere_and_is_proxied_by_its_director_alone(make_ring: MakeRing) -> None:
     ring = make_ring()
     golden = ring.log_in("jane@gold.example.com", 1)
-    ring.log_in("joe@example.com", 1)
+    plain = ring.log_in("joe@example.com", 1)
     for director in ring.directors:
         assert {row["tag"] for row in director.backends() if row["users"] == "1"} == {"gold", ""}
         assert director.users() == 2
@@ -79,11 +79,18 @@ def test_a_session_counts_its_user_everywhere_and_is_proxied_by_its_director_alo
     def listed(director: int) -> bytes:
         return ring.directors[director].doveadm("-f", "tab", "proxy", "list").stdout
 
+    assert ring.mail_sessions().total() == 2
     assert (listed(0), listed(2)) == (b"\n", b"\n")
     assert re.search(rb"^jane@gold\.example\.com\timap\t127\.0\.0\.1\t127\.0\.1\.[78]\t\d+$", listed(1), re.MULTILINE)
     golden.close()
     assert processes.wait_until(lambda: b"jane" not in listed(1), 10)
     assert b"joe@example.com" in listed(1)
+    assert processes.wait_until(lambda: ring.mail_sessions().total() == 1, 10)
+    assert not plain.ended
+    [ip] = ring.mail_sessions()
+    ring.directors[1].doveadm("proxy", "kick", "-h", ip)
+    assert processes.wait_until(lambda: plain.ended, 10)
+    assert processes.wait_until(lambda: ring.mail_sessions().total() == 0, 10)
 
 
 def test_a_frozen_director_answers_again_after_the_thaw(make_ring: MakeRing) -> None:
