@@ -207,7 +207,7 @@ def parse_destination(text: str, *, shown: str = "") -> Destination:
     return Destination(host, user if at else None, int(port) if port is not None else None)
 
 
-_UNSAFE: Final = re.compile(r"""^-|[ '"`$\\;&<>|(){}\[\]]""")
+_UNSAFE: Final = re.compile(r"""^-|[ '"`$\\;&<>|(){}\[\]*?#~!^]""")
 
 
 def doveconf_words(doveadm: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -388,6 +388,8 @@ class _Table:
 
 
 def _words(text: str, where: str) -> tuple[str, ...]:
+    if not text.isprintable():  # a remote shell is given one line
+        raise ConfigError(f"{where}: has a control character in it")
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:

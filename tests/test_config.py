@@ -157,6 +157,12 @@ def test_a_wrapper_of_another_name_is_never_called_for_doveconf(wrapper: str) ->
     assert ad_hoc_cluster(["d1"], wrapper).directors[0].doveconf == ("doveconf",)
 
 
+def test_words_for_doveadm_are_one_line_for_a_shell() -> None:
+    for text in ("sudo 'a\nb'", "a\0b", "a\x1b[mb"):
+        with pytest.raises(ConfigError, match=r"^--doveadm: has a control character in it"):
+            ad_hoc_cluster(["dir1"], text)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -179,6 +185,7 @@ def test_destinations(text: str, expected: Destination) -> None:
 NO_DESTINATIONS = [
     *("", "@h", "ops@", ":22", "h:", "h:0", "h:65536", "h:٣", "h:" + "9" * 5000, "[::1]:70000", "[h", "-v", "-l@h"),
     *("a;b", "a b", "a\nb", "h\x1b[m", "$h", "o'brien@h", "h\u202e", "h\u00a0", "{ip}", "-oProxyCommand=x", "root@-oX"),
+    *("#dir1", "d*", "d?r", "~root", "~root@dir1", "a^b", "!dir1"),  # to a shell, in a ProxyCommand
 ]
 
 
