@@ -11,11 +11,12 @@ BIN    := $(VENV)/bin
 WORKERS ?= 3
 # Modules are compiled once, whatever the shell says: the tests start the program hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
+FUZZ_INPUTS ?= 1000000
 # Not a shell's settings and not a colleague's: the lock files alone decide what is installed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
 
-.PHONY: help demo test check bench screenshots lock clean
+.PHONY: help demo test fuzz check bench screenshots lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -26,6 +27,9 @@ demo: $(VENV)/.runtime-ready ## the dashboard on the practice ring; ARGS='--user
 test: $(VENV)/.dev-ready ## every test, on a real Dovecot ring too (installs Debian's dovecot and sshd where it may); ARGS= goes to pytest
 	@sh tests/ring/install-debian-packages
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+fuzz: $(VENV)/.dev-ready ## hostile input to whatever reads or shows text from outside; FUZZ_INPUTS=N of them, ARGS= as it says
+	$(BIN)/python -m tests.fuzz --inputs $(FUZZ_INPUTS) $(ARGS)
 
 check: $(VENV)/.dev-ready ## lint, types and who may import whom
 	$(BIN)/ruff check
