@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from director_tui.config_keys import BACKENDS, CLUSTER, DIRECTOR, TOP, names
 from director_tui.errors import ConfigError
 from director_tui.text import canonical_ip, clean
 
@@ -142,7 +143,7 @@ def read_config(path: Path | None = None) -> Config:
 def parse_config(text: bytes, path: Path) -> Config:
     """The bytes of a config.toml; ``path`` is for the error sentences. Raises ConfigError."""
     top = _Table(parse_toml(text, path), path, "")
-    top.only("default_cluster", "theme", "clusters")
+    top.only(*names(TOP))
     default = top.text("default_cluster")
     clusters = {name: _cluster(name, table) for name, table in top.tables("clusters")}
     if default is not None and default not in clusters:
@@ -228,10 +229,7 @@ def _destination(ssh: str, where: str, *, ip: str = "") -> str:
 def _cluster(name: str, table: _Table) -> ClusterConfig:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or name in {".", ".."}:
         raise table.wrong(None, "a cluster's name has letters, digits, dots, dashes and underscores only")
-    table.only(
-        *("directors", "doveadm", "doveconf", "interval", "environment", "read_only", "known_hosts", "monitor"),
-        *("capacity", "records", "redact_users", "backends", "names"),
-    )
+    table.only(*names(CLUSTER))
     doveadm = table.words("doveadm") or ("doveadm",)
     doveconf = table.words("doveconf")
     return ClusterConfig(
@@ -266,7 +264,7 @@ def _directors(table: _Table, doveadm: tuple[str, ...], doveconf: tuple[str, ...
     for number, entry in enumerate(listed, start=1):
         values = {"ssh": entry} if isinstance(entry, str) else entry
         own = _Table(values, table.path, f"{table.name}.directors {number}")
-        own.only("ssh", "doveadm", "doveconf")
+        own.only(*names(DIRECTOR))
         ssh = own.text("ssh")
         if ssh is None:
             raise own.wrong("ssh", "is needed: where to reach this director")
@@ -287,7 +285,7 @@ def _backend_access(table: _Table) -> BackendAccess | None:
     if table.value("backends") is None:
         return None
     own = table.table("backends")
-    own.only("ssh", "via_director", "doveadm", "metacache")
+    own.only(*names(BACKENDS))
     ssh = own.text("ssh") or ""
     metacache = own.choice("metacache", METACACHE)
     if "{ip}" not in ssh and (ssh or metacache != "no"):  # without a metacache nobody has to go there
