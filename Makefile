@@ -16,7 +16,7 @@ FUZZ_INPUTS ?= 1000000
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
 
-.PHONY: help demo test fuzz check bench screenshots lock clean
+.PHONY: help demo test fuzz check bench screenshots docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -38,6 +38,9 @@ check: $(VENV)/.dev-ready ## lint, types and who may import whom
 
 screenshots: $(VENV)/.dev-ready ## remake the pictures of the README; look at them before you commit them
 	$(BIN)/python -m screenshots
+
+docs: $(VENV)/.dev-ready ## remake the pages of the manual that are made from the code
+	$(BIN)/python -m docs
 
 bench: $(VENV)/.dev-ready ## the budgets, each beside its peer in the same run; eight minutes, or ARGS='P4 P5' for some
 	@sh tests/ring/install-debian-packages

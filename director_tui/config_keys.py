@@ -58,7 +58,7 @@ DIRECTOR: Final = (
 )
 
 BACKENDS: Final = (
-    Key("ssh", "text", "", "where a backend is reached; `{ip}` stands for its IP"),
+    Key("ssh", "text", "", "where a backend is reached, with `{ip}` for its IP; not needed where `metacache` is no"),
     Key("via_director", "true, false", "true", "through the connection to the director, or straight from here"),
     Key("doveadm", "text", "doveadm", "how doveadm is called on a backend"),
     Key(

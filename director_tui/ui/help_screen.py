@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -64,6 +64,11 @@ sessions       what passes through the directors now, without LMTP; “not
                moment while it is moved, otherwise a danger"""
 
 
+PLANS: Final = ("Plans, and what becomes of them", _PLANS)
+EXPLANATIONS: Final = (PLANS, ("Columns", _COLUMNS), ("Columns of a user", _USERS))
+"""What stands below the keys, by its title."""
+
+
 class HelpScreen(Screen[None]):
     """Every key and what it does, and what the columns mean."""
 
@@ -104,8 +109,9 @@ def help_text(first: Sequence[str] = (), *, read_only: bool = False) -> Content:
         for command in commands:
             parts.append((f"  {command.key_text:<{width}}", "$dt-accent"))
             parts.append(f"   {command.help}\n")
-    changes = () if read_only else (("Plans, and what becomes of them", _PLANS),)
-    for title, text in (*changes, ("Columns", _COLUMNS), ("Columns of a user", _USERS)):
+    for title, text in EXPLANATIONS:
+        if read_only and (title, text) == PLANS:
+            continue
         parts.append((f"\n{title}\n", "bold"))
         parts.extend(f"  {line}\n" for line in text.splitlines())
     return Content.assemble(*parts)

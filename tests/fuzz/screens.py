@@ -189,12 +189,12 @@ def _screens(data: bytes) -> None:
         await pilot.resize_terminal(*SIZES[sum(data) % len(SIZES)])
         present, line = _reading(data), clean(data)
         if kind == 1:
-            app._warn(text_of(data))
+            app.tell(text_of(data))
         elif kind == 2:
             records = [one for each in data.split(b"\n") if (one := from_json(each)) is not None]
             records = records or [one for each in JOURNAL.split() if (one := from_json(each)) is not None]
             for entry in entries(records)[:1]:
-                app._open_entry(entry)
+                app._journal_views._open_entry(entry)
         elif kind == 3:
             app.action_ring()
         elif kind == 4:

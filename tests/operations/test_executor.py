@@ -32,7 +32,7 @@ from director_tui.operations import proof as proof_module
 from director_tui.operations.journal import Entry, Journal
 from director_tui.operations.lock import operation_lock
 from director_tui.operations.plan import Outcome, Request, Target, Verb
-from director_tui.operations.progress import LineStatus, Phase
+from director_tui.operations.progress import LATER_LIMIT_S, LineStatus, Phase
 from director_tui.operations.record import Event
 from director_tui.operations.unseen_flush import UnseenFlush, forget_flushes, remember_flush, unseen_flushes
 from director_tui.state import lock_state, state_folder
@@ -681,7 +681,7 @@ async def test_what_was_on_its_way_when_the_connection_was_lost_is_unknown_until
         link.call = counted  # type: ignore[assignment,method-assign] # to know when it has been looked at again
         await until(lambda: looked > 3)
         assert made.shown[-1].outcome is Outcome.UNKNOWN
-        made.clock.now_s += operation_module.LATER_LIMIT_S
+        made.clock.now_s += LATER_LIMIT_S
         await until(lambda: made.shown[-1].outcome is Outcome.NOT_APPLIED)
         await until(lambda: Entry(made.records).outcome is Outcome.NOT_APPLIED)
 
