@@ -17,6 +17,7 @@ import tty
 from itertools import pairwise, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from rich.color import ColorSystem, ColorType
@@ -31,8 +32,7 @@ from director_tui.link import monitor
 from director_tui.link import ring as link_ring
 from director_tui.link.questions import Question
 from director_tui.state import state_folder
-from director_tui.ui import themes
-from director_tui.ui.dialogs import NOT_READY
+from director_tui.ui import dialogs, themes
 from director_tui.ui.plan_dialog import PlanDialog
 from tests.ui.fakes import FakeRing, Screen, dashboard, make_app
 from tests.ui.test_link import unknown_key
@@ -157,8 +157,9 @@ async def host_key(screen: Screen) -> Region | None:
 
 
 async def not_ready(screen: Screen) -> Region | None:
-    screen.app.run_worker(screen.app.ask(Question("ops@dir1", "Password:", secret=True)))
-    await screen.until("Password:", NOT_READY)
+    with patch.object(dialogs, "QUIET_S", 3600.0):
+        screen.app.run_worker(screen.app.ask(Question("ops@dir1", "Password:", secret=True)))
+        await screen.until("Password:", dialogs.NOT_READY)
     return screen.app.screen.query_one(VerticalScroll).region
 
 
