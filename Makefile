@@ -7,8 +7,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests mostly wait for the real ring and for screens; more of them at a time than this would disturb each other.
-WORKERS ?= 3
+# Tests mostly wait for the real ring and for screens: so many at a time keep two cores busy.
+WORKERS ?= 6
 # Modules are compiled once, whatever the shell says: the tests start the program hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 FUZZ_INPUTS ?= 1000000
@@ -26,7 +26,7 @@ demo: $(VENV)/.runtime-ready ## the dashboard on the practice ring; ARGS='--user
 
 test: $(VENV)/.dev-ready ## every test, on a real Dovecot ring too (installs Debian's dovecot and sshd where it may); ARGS= goes to pytest
 	@sh tests/ring/install-debian-packages
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 fuzz: $(VENV)/.dev-ready ## hostile input to whatever reads or shows text from outside; FUZZ_INPUTS=N of them, ARGS= as it says
 	$(BIN)/python -m tests.fuzz --inputs $(FUZZ_INPUTS) $(ARGS)
