@@ -24,6 +24,7 @@ from rich.color import ColorSystem, ColorType
 from textual.color import Color
 from textual.command import CommandList
 from textual.containers import VerticalScroll
+from textual.css.stylesheet import Stylesheet
 from textual.widgets._toast import Toast
 
 from director_tui import theme_files
@@ -473,6 +474,23 @@ def ground_of(screen: Screen) -> str:
 
 def background(name: str) -> str:
     return str(BUILT_IN[name].variables["dt-background"])
+
+
+async def test_the_styles_are_parsed_again_for_another_theme_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    reparse = Stylesheet.reparse
+
+    def keep(stylesheet: Stylesheet) -> None:
+        parsed.append(stylesheet)
+        reparse(stylesheet)
+
+    monkeypatch.setattr(Stylesheet, "reparse", keep)
+    async with dashboard(theme="paper") as screen:
+        assert ground_of(screen) == background("paper")
+        assert parsed == []
+        await screen.press("t")
+        await screen.wait(lambda: ground_of(screen) == background("contrast"), "contrast")
+        assert len(parsed) == 1
 
 
 async def test_t_shows_the_next_theme_at_once_and_it_is_remembered() -> None:
