@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    from director_tui.demo.scenarios import CALM, SCENARIOS
+    from director_tui.demo.drills import CALM, SUMMARIES
 
     demo = command("demo", "the dashboard on a practice ring inside the program; needs no server", _demo)
     demo.add_argument("--backends", type=_whole(1, 400), default=8, metavar="N", help="how many backends (8)")
@@ -116,10 +116,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=_whole(0, 2**32), default=1, metavar="N", help="same seed, same ring (1)")
     demo.add_argument("--speed", type=_number(0.1, 600), default=1.0, metavar="X", help="how fast its time runs (1)")
     demo.add_argument(
-        "--scenario", choices=SCENARIOS, default=CALM, metavar="NAME", help=f"what happens on it, see below ({CALM})"
+        "--scenario", choices=SUMMARIES, default=CALM, metavar="NAME", help=f"what happens on it, see below ({CALM})"
     )
     demo.formatter_class = argparse.RawDescriptionHelpFormatter
-    demo.epilog = "scenarios:\n" + "\n".join(f"  {each.name:<16}{each.summary}" for each in SCENARIOS.values())
+    demo.epilog = "scenarios:\n" + "\n".join(f"  {name:<16}{summary}" for name, summary in SUMMARIES.items())
     status = command("status", "one reading of the ring, then exit", _status)
     status.add_argument("--json", action="store_true", help="as JSON")
     lookup = command("lookup", "where a user is, and would be", _lookup)

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 import time
 from contextlib import suppress
@@ -80,7 +79,7 @@ def write_state(cluster: str, name: str, content: bytes) -> None:
     folder = state_folder(cluster)
     file = folder / name
     # Beside it, so that renaming never leaves the file system; of a name that no other run of the program has.
-    new = folder / f".{name}.{secrets.token_hex(8)}"
+    new = folder / f".{name}.{os.urandom(8).hex()}"
     try:
         _make(folder)
         try:
@@ -100,7 +99,7 @@ def keep_state(cluster: str, name: str, content: bytes, limit: int) -> bytes:
     """
     folder = state_folder(cluster)
     file = folder / name
-    new = folder / f".{name}.{secrets.token_hex(8)}"
+    new = folder / f".{name}.{os.urandom(8).hex()}"
     try:
         _make(folder)
         try:

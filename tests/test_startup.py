@@ -61,3 +61,15 @@ def test_the_journal_needs_neither_the_screen_nor_ssh(form: list[str]) -> None:
     status, loaded, output = loaded_by("journal", "-d", "root@dir1", *form)
     assert (status, loaded) == (0, set()), output
     assert "seen" in output
+
+
+def test_the_first_frame_waits_for_nothing_that_only_an_operation_or_a_reading_needs() -> None:
+    code = "import sys, director_tui.ui.app; print(*(one for one in sys.modules if one.startswith('director_tui.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "director_tui.ui.dashboard" in loaded
+    assert not {one for one in loaded if one.startswith("director_tui.demo")}
+    assert {one for one in loaded if one.startswith("director_tui.operations.")} == {"director_tui.operations.words"}
+    assert not loaded & {"director_tui.director.hashring", "director_tui.director.mail_servers"}

@@ -22,11 +22,12 @@ from director_tui.demo.configuration import (
     people_of_tags,
     settings,
 )
+from director_tui.demo.drills import CALM
 from director_tui.demo.hosts import BackendHosts
 from director_tui.demo.members import Members
 from director_tui.demo.population import TICKS_PER_S, People
 from director_tui.demo.running import Running
-from director_tui.demo.scenarios import CALM, SCENARIOS, Story
+from director_tui.demo.scenarios import SCENARIOS, Story
 from director_tui.demo.sessions import Sessions
 from director_tui.demo.side import NOBODY, USER_EXPIRE_S, Side
 from director_tui.director import hashring

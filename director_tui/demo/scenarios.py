@@ -11,6 +11,7 @@ from itertools import count, cycle
 from random import Random
 from typing import TYPE_CHECKING, Final, Protocol
 
+from director_tui.demo.drills import CALM, SUMMARIES
 from director_tui.demo.population import TICKS_PER_S
 from director_tui.director.model import State
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from director_tui.director.model import Backend
+
+    Script = Callable[["Stage", Random], Iterator[float]]
 
 
 class Stage(Protocol):
@@ -44,7 +47,7 @@ class Scenario:
 
     name: str
     summary: str
-    scripts: tuple[Callable[[Stage, Random], Iterator[float]], ...] = ()
+    scripts: tuple[Script, ...]
 
 
 class Story:
@@ -194,35 +197,14 @@ def _most_alike(ring: Stage) -> list[str]:
     return [each.ip for each in ring.backends if each.tag == largest]
 
 
-CALM: Final = "calm"
+_SCRIPTS: Final[Mapping[str, tuple[Script, ...]]] = {
+    CALM: (),
+    "storage-outage": (_storage_outage, _hasty_monitor),
+    "monitor-fight": (_stubborn_colleague, _stubborn_monitor),
+    "split-ring": (_split_ring,),
+    "slow-director": (_slow_director,),
+    "ailing-backend": (_ailing_backend,),
+}
 SCENARIOS: Final[Mapping[str, Scenario]] = {
-    each.name: each
-    for each in (
-        Scenario(CALM, "an ordinary day: users come and go, nobody changes anything"),
-        Scenario(
-            "storage-outage",
-            "backends fail one after another; some come back in 4 minutes",
-            (_storage_outage, _hasty_monitor),
-        ),
-        Scenario(
-            "monitor-fight",
-            "a backend set down is set up by a monitor again and again",
-            (_stubborn_colleague, _stubborn_monitor),
-        ),
-        Scenario(
-            "split-ring",
-            "one director loses the others; each side is changed alone",
-            (_split_ring,),
-        ),
-        Scenario(
-            "slow-director",
-            "the first director takes 1.5 to 4 s, or doesn't answer at all",
-            (_slow_director,),
-        ),
-        Scenario(
-            "ailing-backend",
-            "mail-02 loses sessions, and its first metacache flush fails",
-            (_ailing_backend,),
-        ),
-    )
+    name: Scenario(name, summary, _SCRIPTS[name]) for name, summary in SUMMARIES.items()
 }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from director_tui.director.hashring import shares
 from director_tui.director.model import Backend, Condition, State, ip_order
 from director_tui.ui import format
 from director_tui.ui.columns import Column
@@ -79,6 +78,9 @@ def backend_rows(
 def _shares(placement: tuple[tuple[str, str, int, State], ...], consistent: bool) -> dict[str, float]:
     """Kept because user counts, which have no part in it, change at every reading."""
     backends = (Backend(ip, tag, vhosts, state, None, 0) for ip, tag, vhosts, state in placement)
+    # Imported with the first reading: so the first frame comes sooner.
+    from director_tui.director.hashring import shares
+
     return shares(backends, consistent=consistent)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from textual.content import Content
 
-from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import Condition
 from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
 from director_tui.text import clean
@@ -109,6 +108,9 @@ def totals_line(reading: Reading, history: History, width: int) -> Content:
         groups.append(Group(9, ((past, "$dt-accent"),)))
     settings = reading.settings
     if settings is not None and settings.mail_servers is not None:
+        # Imported when there is something to compare: so the first frame comes sooner.
+        from director_tui.director.mail_servers import parse_mail_servers, run_time_only
+
         drift = len(run_time_only(snapshot.backends, parse_mail_servers(settings.mail_servers)))
         if drift:
             groups.append(Group(7, ((format.plural(drift, "run-time-only change"), "$dt-attention"),)))

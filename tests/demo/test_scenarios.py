@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from director_tui.demo.drills import CALM
 from director_tui.demo.ring import PracticeRing
-from director_tui.demo.scenarios import CALM, SCENARIOS
+from director_tui.demo.scenarios import SCENARIOS
 from director_tui.director import doveadm
 from director_tui.director.failures import failure_of
 from director_tui.director.model import Backend, State
