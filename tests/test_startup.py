@@ -73,3 +73,5 @@ def test_the_first_frame_waits_for_nothing_that_only_an_operation_or_a_reading_n
     assert not {one for one in loaded if one.startswith("director_tui.demo")}
     assert {one for one in loaded if one.startswith("director_tui.operations.")} == {"director_tui.operations.words"}
     assert not loaded & {"director_tui.director.hashring", "director_tui.director.mail_servers"}
+    assert "director_tui.link.reading" in loaded
+    assert not loaded & {"director_tui.link.monitor", "director_tui.link.ring", "director_tui.link.host_keys"}

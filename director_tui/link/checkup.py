@@ -12,7 +12,7 @@ from director_tui.director.agreement import disagreements, twins, unread
 from director_tui.director.mail_servers import parse_mail_servers, run_time_only
 from director_tui.director.model import taking_part
 from director_tui.errors import AuthenticationFailed, DirectorTuiError, HostKeyError
-from director_tui.link.monitor import DirectorView, foreign, undecided
+from director_tui.link.reading import DirectorView, foreign, undecided
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
 from director_tui.errors import DirectorTuiError, LinkError
-from director_tui.link.monitor import foreign
+from director_tui.link.reading import foreign
 from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES, Times
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.doveadm import Call
     from director_tui.director.model import Backend, Placement, ProxySession
-    from director_tui.link.monitor import DirectorView, Reading
+    from director_tui.link.reading import DirectorView, Reading
     from director_tui.link.ring import DirectorLink, Ring
 
 ATTEMPTS: Final = 3

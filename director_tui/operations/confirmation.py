@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from director_tui.link.monitor import disagreements_of
+from director_tui.link.reading import disagreements_of
 from director_tui.operations.effect import unsynced
 from director_tui.operations.plan import Confirmation, Verb
 from director_tui.operations.words import listed, percent, plural, some, tag_name
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.agreement import Disagreement
     from director_tui.director.model import Backend
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.effect import Effect
     from director_tui.operations.plan import Standing
 

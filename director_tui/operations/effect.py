@@ -14,7 +14,7 @@ from director_tui.director.hashring import shares
 from director_tui.director.mail_servers import CONFIGURED_VHOSTS
 from director_tui.director.model import Backend, State, ip_order
 from director_tui.errors import OperationRefused
-from director_tui.link.monitor import disagreements_of
+from director_tui.link.reading import disagreements_of
 from director_tui.operations.plan import Request, Target, TargetChange, Verb
 from director_tui.operations.words import plural, some, tag_name
 from director_tui.text import canonical_ip, clean
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.doveadm import Call
     from director_tui.director.model import Snapshot
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.plan import Standing
 
 FLUSHES: Final = frozenset({Verb.FLUSH, Verb.FORGET_USERS, Verb.FLUSH_ALL})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from director_tui.director.model import Backend, ProxySession
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.plan import Plan, Standing
     from director_tui.operations.stop_keeping import Found
 

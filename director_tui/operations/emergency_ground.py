@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from director_tui.link.monitor import foreign
+from director_tui.link.reading import foreign
 
 if TYPE_CHECKING:
-    from director_tui.link.monitor import DirectorView, Reading
+    from director_tui.link.reading import DirectorView, Reading
 
 KICKED_AT_A_TIME: Final = 100
 """So many users are named in one command at most."""

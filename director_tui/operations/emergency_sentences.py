@@ -12,7 +12,7 @@ from director_tui.operations.words import listed, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.effect import Effect
     from director_tui.operations.plan import Request
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager, ExitStack
 
     from director_tui.config import ClusterConfig
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.ring import DirectorLink, Ring
     from director_tui.operations.plan import Plan
 

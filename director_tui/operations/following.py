@@ -13,7 +13,7 @@ from director_tui.operations.progress import LineStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.progress import Progress
     from director_tui.operations.record import Record
 

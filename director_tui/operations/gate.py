@@ -6,14 +6,14 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from director_tui.link.monitor import LinkStatus, foreign, undecided
+from director_tui.link.reading import LinkStatus, foreign, undecided
 from director_tui.operations.plan import Verb
 from director_tui.operations.words import listed, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.unseen_flush import UnseenFlush
 
 STILL_S: Final = 60.0

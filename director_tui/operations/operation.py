@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from director_tui.link.changing import Event as SendingEvent
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.ring import DirectorLink, Ring
     from director_tui.operations.journal import Journal
     from director_tui.operations.plan import Check, Command

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
     from director_tui.director.doveadm import Call
     from director_tui.director.model import Backend, State
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.prediction import Prediction
     from director_tui.operations.stop_record import SavedBackend
 

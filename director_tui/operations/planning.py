@@ -14,7 +14,7 @@ from director_tui.director import doveadm
 from director_tui.director.model import State
 from director_tui.errors import ConfigError, OperationRefused
 from director_tui.link.backends import access_to
-from director_tui.link.monitor import disagreements_of
+from director_tui.link.reading import disagreements_of
 from director_tui.link.ring import director_name
 from director_tui.operations.confirmation import confirmation, disagreed_about, ring_words, sides_words
 from director_tui.operations.effect import Effect, call_of, effect_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director.changes import first_by_ip
 from director_tui.director.model import State
 from director_tui.errors import OperationRefused
-from director_tui.link.monitor import foreign
+from director_tui.link.reading import foreign
 from director_tui.operations.plan import Request, Target, Verb
 from director_tui.operations.stop_record import stamp
 from director_tui.operations.words import listed, plural, tag_name
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from director_tui.director.model import Backend
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.users import Sessions
 
 STAY_MOVED: Final = "users already moved stay where they are"

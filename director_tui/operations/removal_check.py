@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import OperationRefused
-from director_tui.link.monitor import disagreements_of, foreign
+from director_tui.link.reading import disagreements_of, foreign
 from director_tui.operations.confirmation import ring_words
 from director_tui.operations.effect import usable
 from director_tui.operations.gate import STILL_S, refusal

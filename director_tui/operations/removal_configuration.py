@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from director_tui.director.mail_servers import Without
-    from director_tui.link.monitor import DirectorView
+    from director_tui.link.reading import DirectorView
     from director_tui.link.ring import DirectorLink, Ring
 
 

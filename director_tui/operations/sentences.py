@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from director_tui.director.mail_servers import CONFIGURED_VHOSTS, entries_with
 from director_tui.director.model import RingSettings
 from director_tui.director.whereabouts import lasting
-from director_tui.link.monitor import disagreements_of
+from director_tui.link.reading import disagreements_of
 from director_tui.operations.confirmation import disagreed_about, ring_words, sides_words
 from director_tui.operations.effect import FLUSHES, already_words, counted_words, stranded, tag_of, usable
 from director_tui.operations.emergency_sentences import emergency_notes, emergency_title, emergency_warnings
@@ -19,7 +19,7 @@ from director_tui.text import clean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.effect import Effect
     from director_tui.operations.plan import Request, Standing
     from director_tui.operations.prediction import Forecast, Prediction

@@ -15,7 +15,7 @@ from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES
 
 if TYPE_CHECKING:
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.ring import Ring
     from director_tui.operations.emergency import Stop
     from director_tui.times import Times

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import DirectorTuiError, LinkError, StateError
-from director_tui.link.monitor import stale_after_s
+from director_tui.link.reading import stale_after_s
 from director_tui.link.users import sessions_by_backend
 from director_tui.operations.counting import count
 from director_tui.operations.gate import Circumstances, Cure, refusal

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.cells import cell_len
 from textual.content import Content
 
-from director_tui.link.monitor import LinkStatus, stale_after_s
+from director_tui.link.reading import LinkStatus, stale_after_s
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.columns import Column

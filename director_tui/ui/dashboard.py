@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.director.model import Snapshot
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.times import Times
     from director_tui.ui.format import Part
     from director_tui.ui.live import BeginChange, Present

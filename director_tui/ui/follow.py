@@ -12,7 +12,7 @@ from director_tui.ui import format
 from director_tui.ui.operation_words import targets
 
 if TYPE_CHECKING:
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.progress import Progress
 
 SKEWED: Final = 0.1

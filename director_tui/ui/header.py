@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from director_tui.director.model import Condition
-from director_tui.link.monitor import LinkStatus, foreign, stale_after_s
+from director_tui.link.reading import LinkStatus, foreign, stale_after_s
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.format import ATTENTION, DANGER, DOT, FINE, NAME_WIDTH, STYLES, TAG_WIDTH, Piece, shortened
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
     from director_tui.director.model import RingView, Snapshot
     from director_tui.link.history import History
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.emergency import Stop
     from director_tui.ui.format import Part
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from director_tui.errors import DirectorTuiError
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.ui.dialog_queue import DialogQueue
     from director_tui.ui.live import InBackground
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from director_tui.errors import RingUnreadable
-from director_tui.link.monitor import stale_after_s
+from director_tui.link.reading import stale_after_s
 from director_tui.ui.header import calm_left_s, status_line, stop_line
 from director_tui.ui.key_bar import KeyBar
 from director_tui.ui.lines import Lines, Rule
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from director_tui.director.changes import Change
     from director_tui.errors import DirectorTuiError
     from director_tui.link.history import History
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.users import Sessions
     from director_tui.operations.emergency import Stop
     from director_tui.operations.plan import Request

@@ -23,7 +23,7 @@ from director_tui.director.whereabouts import (
     whereabouts,
 )
 from director_tui.errors import DirectorTuiError, LinkError, RingUnreadable
-from director_tui.link.monitor import stale_after_s
+from director_tui.link.reading import stale_after_s
 from director_tui.link.users import find_user, not_asked
 from director_tui.operations.plan import Request, Verb
 from director_tui.text import clean

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.director.changes import Change
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.ring import Ring
     from director_tui.operations.journal import Entry, Journal
     from director_tui.operations.own_changes import OwnChanges

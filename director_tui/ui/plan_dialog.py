@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from director_tui.errors import DirectorTuiError, OperationRefused
-from director_tui.link.monitor import stale_after_s
+from director_tui.link.reading import stale_after_s
 from director_tui.operations.plan import Confirmation
 from director_tui.operations.planning import fingerprint, make_plan
 from director_tui.text import clean

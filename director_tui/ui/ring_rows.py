@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 
 from director_tui.director.agreement import twins
-from director_tui.link.monitor import foreign
+from director_tui.link.reading import foreign
 from director_tui.ui import format
 from director_tui.ui.columns import Column
 from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, PLAIN, Piece
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.agreement import Disagreement
     from director_tui.director.model import DirectorPeer, RingView
-    from director_tui.link.monitor import DirectorView, Reading
+    from director_tui.link.reading import DirectorView, Reading
 
     Name = Callable[[str], str]
     """What a director is called here, by its destination."""

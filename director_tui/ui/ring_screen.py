@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 
-from director_tui.link.monitor import disagreements_of, stale_after_s
+from director_tui.link.reading import disagreements_of, stale_after_s
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
 from director_tui.ui.commands import bindings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.director.agreement import Disagreement
-    from director_tui.link.monitor import DirectorView
+    from director_tui.link.reading import DirectorView
     from director_tui.times import Times
     from director_tui.ui.live import Present
 

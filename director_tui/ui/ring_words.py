@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director.agreement import twins
-from director_tui.link.monitor import foreign, undecided
+from director_tui.link.reading import foreign, undecided
 from director_tui.ui import format
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from director_tui.director.agreement import Disagreement
     from director_tui.director.model import Backend
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.ui.format import Part
 
 NAMED: Final = 3

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from director_tui.director.model import Backend
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.ring import Ring
     from director_tui.operations.emergency import Stop
     from director_tui.operations.stop_keeping import Found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director.changes import ChangeLog
 from director_tui.errors import LinkError
 from director_tui.link.history import History
-from director_tui.link.monitor import LinkState, LinkStatus, Monitor, Reading
+from director_tui.link.reading import LinkState, LinkStatus, Reading
 from director_tui.link.users import sessions
 from director_tui.ui.live import Present
 from director_tui.ui.stop_watch import StopWatch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
     from director_tui.director.changes import Change
     from director_tui.errors import DirectorTuiError
+    from director_tui.link.monitor import Monitor
     from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
     from director_tui.link.users import Sessions
@@ -70,6 +71,9 @@ class Watch:
             return
         self._task = asyncio.current_task()
         self.ring = await self._open_ring(self.cluster, ask)
+        # Imported when there is something to read: so the first frame comes sooner.
+        from director_tui.link.monitor import Monitor
+
         self._monitor = Monitor(self.ring, self._take, self._times)
         self._monitor.watch_ring(self._ring_watched)
         await self._monitor.run()

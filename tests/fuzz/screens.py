@@ -21,8 +21,8 @@ from director_tui.director.changes import Change, Subject
 from director_tui.director.model import Snapshot
 from director_tui.errors import DirectorTuiError, HostKeyUnknown, MalformedOutput
 from director_tui.link.history import History
-from director_tui.link.monitor import DirectorView, LinkState, LinkStatus, Reading
 from director_tui.link.questions import Question
+from director_tui.link.reading import DirectorView, LinkState, LinkStatus, Reading
 from director_tui.link.ring import Ring
 from director_tui.operations.journal import entries
 from director_tui.operations.record import from_json

@@ -24,17 +24,8 @@ from director_tui.errors import (
 )
 from director_tui.link import monitor as monitor_module
 from director_tui.link import ring as ring_module
-from director_tui.link.monitor import (
-    DirectorView,
-    LinkStatus,
-    Monitor,
-    Reading,
-    foreign,
-    read_once,
-    ring_beat_s,
-    stale_after_s,
-    undecided,
-)
+from director_tui.link.monitor import Monitor, read_once, ring_beat_s
+from director_tui.link.reading import DirectorView, LinkStatus, Reading, foreign, stale_after_s, undecided
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Reply, Ssh
 from tests.link.fakes import FakeDirectors, FakeSsh, ring_output, status_output, until

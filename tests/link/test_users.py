@@ -17,7 +17,7 @@ from director_tui.errors import (
     MalformedOutput,
     RingUnreadable,
 )
-from director_tui.link.monitor import DirectorView, LinkState, LinkStatus, Reading
+from director_tui.link.reading import DirectorView, LinkState, LinkStatus, Reading
 from director_tui.link.ssh import Reply
 from director_tui.link.users import ATTEMPTS, Sessions, find_user, not_asked, sessions
 from tests.link.fakes import FakeSsh, status_output, until

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from director_tui.config import ClusterConfig
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.ring import Ring
     from director_tui.operations.plan import Plan
     from director_tui.operations.progress import Progress

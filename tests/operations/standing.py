@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.director.model import Backend, RingSettings, Snapshot, State
 from director_tui.director.parse import ring_view
-from director_tui.link.monitor import DirectorView, LinkState, LinkStatus, Reading
+from director_tui.link.reading import DirectorView, LinkState, LinkStatus, Reading
 from director_tui.operations.plan import Request, Standing, Target, Verb
 from tests.link.fakes import ring_output
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from director_tui.director.model import ProxySession
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from tests.parity.conftest import AnyRing
     from tests.ring.fixtures import MakeRing
     from tests.ring.real import RealDirector, RealRing

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from director_tui.demo.server import PracticeServer
     from director_tui.director.model import Backend
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.plan import Plan
     from director_tui.operations.progress import Progress
     from tests.parity.conftest import AnyRing

@@ -9,7 +9,7 @@ import pytest
 
 from director_tui.director.parse import ring_view
 from director_tui.errors import ConnectionLost, OperationRefused
-from director_tui.link.monitor import DirectorView, LinkState, LinkStatus, Reading
+from director_tui.link.reading import DirectorView, LinkState, LinkStatus, Reading
 from director_tui.operations.gate import Circumstances, Cure, Refusal, not_our_ring, refusal
 from director_tui.operations.plan import Verb
 from director_tui.operations.planning import fingerprint, make_plan

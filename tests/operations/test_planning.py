@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from director_tui.director.model import State
 from director_tui.errors import ConnectionLost, OperationRefused
-from director_tui.link.monitor import DirectorView
+from director_tui.link.reading import DirectorView
 from director_tui.operations import forecasting
 from director_tui.operations.plan import (
     Confirmation,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from director_tui.director.model import Backend
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.plan import Check, Plan, Standing
 
 NEW = "10.1.0.9"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.errors import DirectorTuiError
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.link.ring import Ring
     from director_tui.operations.plan import Plan
     from director_tui.times import Times

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from director_tui.errors import ConfigError, Unreachable
-from director_tui.link import monitor
+from director_tui.link import reading
 from director_tui.link.questions import Question
 from director_tui.link.ring import Ring
 from tests.ui.fakes import FakeRing, Row, Screen, dashboard, make_app
@@ -77,7 +77,7 @@ async def test_one_that_hangs_or_can_not_be_reached_does_not_hold_up_the_others(
 
 
 async def test_old_data_says_its_age_and_is_called_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "MIN_STALE_S", 1.5)
+    monkeypatch.setattr(reading, "MIN_STALE_S", 1.5)
     other = us()
     async with dashboard(size=(80, 24), others={"mail-us": (other, {})}) as screen:
         await screen.press("c")

@@ -17,7 +17,7 @@ from director_tui.errors import (
     HostKeyUnknown,
     UsageError,
 )
-from director_tui.link import monitor
+from director_tui.link import reading
 from director_tui.link import ring as link_ring
 from director_tui.link.questions import Question
 from director_tui.ui import dialogs
@@ -36,7 +36,7 @@ KEY_READY = "Esc cancels."
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data is stale after 1.5 s, and connecting is tried again at once."""
-    monkeypatch.setattr(monitor, "MIN_STALE_S", 1.5)
+    monkeypatch.setattr(reading, "MIN_STALE_S", 1.5)
     monkeypatch.setattr(link_ring, "BACK_OFF_S", (0.05,))
 
 

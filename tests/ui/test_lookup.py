@@ -16,7 +16,7 @@ from director_tui.config import DirectorConfig
 from director_tui.director.hashring import user_hash
 from director_tui.director.model import ProxySession
 from director_tui.errors import ConnectionLost
-from director_tui.link import monitor
+from director_tui.link import reading
 from director_tui.link import ring as link_ring
 from director_tui.link.users import Sessions
 from director_tui.ui import lookup
@@ -34,7 +34,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Users are looked up again after 0.1 s, and connecting is tried again at once."""
     monkeypatch.setattr(lookup, "LOOK_AGAIN_S", 0.1)
     monkeypatch.setattr(lookup, "CALLS_PER_S", 1000.0)
-    monkeypatch.setattr(monitor, "MIN_STALE_S", 1.5)
+    monkeypatch.setattr(reading, "MIN_STALE_S", 1.5)
     monkeypatch.setattr(link_ring, "BACK_OFF_S", (0.05,))
 
 

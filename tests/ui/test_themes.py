@@ -29,7 +29,7 @@ from textual.widgets._toast import Toast
 
 from director_tui import theme_files
 from director_tui.errors import ConfigError, ConnectionLost
-from director_tui.link import monitor
+from director_tui.link import monitor, reading
 from director_tui.link import ring as link_ring
 from director_tui.link.questions import Question
 from director_tui.state import state_folder
@@ -429,7 +429,7 @@ async def test_every_condition_has_words_of_its_own() -> None:
 async def test_every_state_of_link_and_ring_has_words_of_its_own(
     ring: FakeRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor, "MIN_STALE_S", 1.0)
+    monkeypatch.setattr(reading, "MIN_STALE_S", 1.0)
     monkeypatch.setattr(monitor, "RING_BEAT_S", 0.1)
     seen: dict[str, str] = {}
 
