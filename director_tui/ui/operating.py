@@ -110,6 +110,8 @@ class Operating:
         self._unwritten: list[Record] = []
         self._writing: asyncio.Task[None] | None = None
         self._failing = False
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
 
     @property
     def running(self) -> bool:
@@ -148,7 +150,16 @@ class Operating:
 
             self._own = OwnChanges()
         self._own.follow(progress, self._times.mono_s())
-        self._show(progress)
+        if progress.running and not progress.question:
+            self._at_rest.clear()
+        else:
+            self._at_rest.set()
+        # Not from here: what can't be drawn must not end what is being carried out, proven and written down.
+        asyncio.get_running_loop().call_soon(self._show, progress)
+
+    async def at_rest(self) -> None:
+        """Returns when nothing runs, or what does waits for an answer."""
+        await self._at_rest.wait()
 
     # The journal
 

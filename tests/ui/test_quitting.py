@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from director_tui.operations.plan import Target, Verb
-from director_tui.operations.progress import LineStatus
+from director_tui.operations.progress import LineStatus, Phase
 from director_tui.ui import operating
+from director_tui.ui.live import LiveScreen
 from tests.ui.operations import operated
 
 if TYPE_CHECKING:
@@ -111,6 +112,26 @@ async def test_a_fault_of_the_program_ends_it_with_its_record(monkeypatch: pytes
 
         monkeypatch.setattr(one.screen.app._operating, "run", fail)
         one.screen.app.run_plan(one.plan(Verb.DOWN, Target("10.1.0.2")), "")
+        await ended(one)
+    assert one.screen.app.return_code == 70
+    assert one.executor.closed == 1
+
+
+async def test_what_can_not_be_drawn_ends_the_program_behind_the_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with operated() as one:
+        await running(one)
+        drawn = 0
+
+        def fail(*_: object) -> None:
+            nonlocal drawn
+            drawn += 1
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(LiveScreen, "show_operation", fail)
+        one.executor.step(phase=Phase.PROVING)
+        await one.screen.wait(lambda: drawn == 1, "the fault")
+        assert not one.screen.app._exit
+        one.executor.end(S.APPLIED)  # raises nothing
         await ended(one)
     assert one.screen.app.return_code == 70
     assert one.executor.closed == 1
