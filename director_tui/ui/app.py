@@ -160,7 +160,7 @@ class DirectorApp(App[None], inherit_bindings=False):
             screens=lambda: self.screen_stack,
             later=self.set_timer,
             in_background=partial(self._in_background, name="operation", group="operations"),
-            open_operations=self.action_operations,
+            open_operations=self._show_what_runs,
             tell=self.tell,
             ended=lambda: self._watch.read_now(),  # what is on the screen is from before
         )
@@ -295,6 +295,20 @@ class DirectorApp(App[None], inherit_bindings=False):
             return  # it opened meanwhile, and taking it away would be an answer
         if not isinstance(self.screen, OperationsScreen):
             self._open_view(self._journal_views.operations())
+
+    def _show_what_runs(self) -> None:
+        """In front of the view in which it was agreed to, and q leads back there."""
+        from director_tui.ui.operations_screen import OperationsScreen
+
+        if isinstance(self.screen, Dialog):
+            return
+        if any(isinstance(screen, OperationsScreen) for screen in self.screen_stack):
+            while not isinstance(self.screen, OperationsScreen):
+                self.pop_screen()
+        else:
+            view = self._journal_views.operations()
+            view.show_operation(self._operating.progress)
+            self.push_screen(view)
 
     def action_suspend_process(self) -> None:
         """Put the program in the background, where it would see nothing of what it has begun."""
