@@ -13,7 +13,7 @@ from director_tui.operations.confirmation import disagreed_about, ring_words, si
 from director_tui.operations.effect import FLUSHES, already_words, counted_words, stranded, tag_of, usable
 from director_tui.operations.emergency_sentences import emergency_notes, emergency_title, emergency_warnings
 from director_tui.operations.plan import Emergency, Verb
-from director_tui.operations.words import listed, percent, plural, some, tag_name, users
+from director_tui.operations.words import does, listed, percent, plural, some, tag_name, users
 from director_tui.text import clean
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def at_once(effect: Effect, settings: RingSettings | None) -> str:
         return _flush_at_once(effect, settings)
     said = [part for tag in effect.tags for part in _new_users(effect, tag)]
     if effect.request.verb is Verb.REMOVE and (forgotten := sum(row.now.users for row in effect.rows if row.now)):
-        said.append(f"{plural(forgotten, 'assignment')} there are forgotten; no session ends")
+        said.append(
+            f"{plural(forgotten, 'assignment')} there {does(forgotten, 'is', 'are')} forgotten; no session ends"
+        )
     return "; ".join(said) or "nothing changes for new users"
 
 
@@ -98,10 +100,10 @@ def _new_users(effect: Effect, tag: str) -> Iterator[str]:
 def _flush_at_once(effect: Effect, settings: RingSettings | None) -> str:
     if effect.request.verb is Verb.FORGET_USERS:
         there = sum(row.now.users for row in effect.rows if row.now)
-        return f"{plural(there, 'assignment')} are forgotten, and no session ends"
+        return f"{plural(there, 'assignment')} {does(there, 'is', 'are')} forgotten, and no session ends"
     at_a_time = effect.request.max_parallel or (settings or RingSettings()).max_parallel_moves
     if (out := stranded(effect)) and not _moving(effect):
-        return f"{users(out)} are thrown out, for there is no usable backend to go to"
+        return f"{users(out)} {does(out, 'is', 'are')} thrown out, for there is no usable backend to go to"
     return f"users whose hash leads elsewhere begin to move, {at_a_time:,} at a time; their sessions end"
 
 
@@ -126,18 +128,19 @@ def later(
     said = []
     if len(known) < len(forecasts):
         there = sum(one.users_now for one in forecasts if one.users_after is None)
-        said.append(f"how many of {users(there)} move is unknown until counted")
+        who = f"whether {users(there)} moves" if there == 1 else f"how many of {users(there)} move"
+        said.append(f"{who} is unknown until counted")
     elif moving:
-        much = f"{users(moving, exact=exact)} move"
+        much = f"{users(moving, exact=exact)} {does(moving, 'moves', 'move')}"
         if verb in {Verb.FLUSH, Verb.FLUSH_ALL}:
             said.append(f"{much} to where their hash leads{_lasting(effect, moving, settings)}")
         elif verb in {Verb.REMOVE, Verb.FORGET_USERS}:
-            said.append(f"{much} as they log in again")
+            said.append(f"{much} {does(moving, 'at the next login', 'as they log in again')}")
         else:
             growing = any(one.users_after is not None and one.users_after > one.users_now for one in mine)
             said.append(f"{much} when {'all are ' if growing else ''}flushed, or {expiry(settings)}")
     if stranded:
-        said.append(f"{users(stranded, exact=exact)} have no backend to go to")
+        said.append(f"{users(stranded, exact=exact)} {does(stranded, 'has', 'have')} no backend to go to")
     return "; ".join(said) or "nobody moves"
 
 
@@ -189,7 +192,7 @@ def _no_backend_left(effect: Effect) -> Iterator[str]:
         )
         yield (
             f"each round of it takes {MOVE_LIMIT_S} s: --max-parallel {effect.request.max_parallel} is set, "
-            f"so that all {users(out)} are in the first"
+            f"so that {does(out, 'the one user is', f'all {users(out)} are')} in the first"
         )
 
 
@@ -214,7 +217,7 @@ def _left_on_remove(effect: Effect, standing: Standing) -> Iterator[str]:
     two_places = "their mailboxes could be open in two places"
     if there := [row.ip for row in effect.rows if row.now and row.now.users]:
         number = sum(row.now.users for row in effect.rows if row.now)
-        yield f"{users(number)} are still assigned to {some(there)}: {two_places}"
+        yield f"{users(number)} {does(number, 'is', 'are')} still assigned to {some(there)}: {two_places}"
     sessions = standing.sessions or {}
     if open_ := [ip for ip in effect.request.ips if sessions.get(ip)]:
         number = sum(sessions[ip] for ip in open_)

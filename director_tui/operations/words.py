@@ -20,6 +20,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def does(number: int, one: str, several: str) -> str:
+    """The form of a verb behind so many of something."""
+    return one if number == 1 else several
+
+
 def listed(words: Iterable[str]) -> str:
     """One, two and three."""
     *most, last = words

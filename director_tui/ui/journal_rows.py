@@ -27,7 +27,7 @@ WHO_WIDTH: Final = 28
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """One operation, or one change that was seen."""
+    """One operation, or one change that was seen: nobody is known to have made that."""
 
     key: str
     entry: Entry
@@ -80,8 +80,8 @@ COLUMNS: Final[tuple[Column[EntryRow], ...]] = (
     Column(
         "who",
         "who",
-        lambda row, width: [Piece(shortened(row.who or OUTSIDE, width), PLAIN if row.who else MUTED)],
-        lambda row: min(len(row.who or OUTSIDE), WHO_WIDTH),
+        lambda row, width: [Piece(shortened(row.who, width), PLAIN)],
+        lambda row: min(len(row.who), WHO_WIDTH),
         keep=1,
     ),
     Column("what", "what", lambda row, width: [Piece(row.what)], lambda row: len(row.what), least=8),

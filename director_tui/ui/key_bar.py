@@ -58,6 +58,7 @@ class KeyBar(Static):
         super().__init__()
         self._commands = commands_of(*groups, read_only=read_only)
         self._typed: tuple[tuple[str, str], ...] = ()
+        self._withheld: tuple[str, ...] = ()
 
     def show_for(self, focused: Widget | None) -> None:
         """Show the keys that work now, when this has the focus."""
@@ -66,12 +67,20 @@ class KeyBar(Static):
             self._typed = typed
             self.refresh()
 
+    def withhold(self, *actions: str) -> None:
+        """Leave out what would do nothing now."""
+        if actions != self._withheld:
+            self._withheld = actions
+            self.refresh()
+
     def render(self) -> Content:
         if self._typed:
             return Content(" " * GAP).join(
                 Content.assemble((key, "$dt-accent"), " ", (label, "$dt-muted")) for key, label in self._typed
             )
-        ranked = sorted((one for one in self._commands if one.rank), key=lambda one: -one.rank)
+        ranked = sorted(
+            (one for one in self._commands if one.rank and one.action not in self._withheld), key=lambda one: -one.rank
+        )
         room = max(0, self.size.width)
         labels = {one: one.short if one.short and room < NARROW else one.label for one in ranked}
         chosen = []

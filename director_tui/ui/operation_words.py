@@ -98,7 +98,8 @@ def standing(progress: Progress, now_s: float) -> list[Piece]:
     pieces: list[Piece] = []
     if progress.running:
         age = format.span(now_s - progress.started_mono_s)
-        pieces.append(Piece(f"{sent(lines)} of {len(lines)} sent", PLAIN))
+        if len(lines) > 1:
+            pieces.append(Piece(f"{sent(lines)} of {len(lines)} sent", PLAIN))
         proving = progress.phase is Phase.PROVING
         pieces.append(Piece("reading every director for the proof" if proving else f"running for {age}", MUTED))
     elif progress.outcome is None:

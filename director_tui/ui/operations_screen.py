@@ -109,6 +109,9 @@ class OperationsScreen(LiveScreen):
 
     def _draw_panel(self) -> None:
         progress = self._operation
+        reading = self.present.reading if self.present is not None else None
+        following = follow(progress, reading) if progress is not None else None
+        self._keys.withhold(*(() if following is not None else ("follow",)))
         if progress is None:
             return
         self.set_class(progress.running, "-running")
@@ -117,11 +120,10 @@ class OperationsScreen(LiveScreen):
         if self.has_class("-low") and progress.running:
             lines = self.size.height - (2 if self.has_class("-tiny") else 4)
         was_asked = isinstance(self.focused, Button)
-        reading = self.present.reading if self.present is not None else None
         recovered = progress.plan.request.emergency is Emergency.RECOVER and progress.outcome is Outcome.APPLIED
         spread = spread_of(reading) if recovered else None
         more = spread.words if spread is not None else ""
-        self._panel.show(progress, follow(progress, reading), self.times.mono_s(), lines, more)
+        self._panel.show(progress, following, self.times.mono_s(), lines, more)
         if was_asked and progress.phase is not Phase.ASKING:
             self.set_focus(self._grid)
 

@@ -64,6 +64,15 @@ def test_shares_are_exact_before_and_after() -> None:
     assert prediction.later == "≈ 2,900 users move when flushed, or 15 min after their last session"
 
 
+def test_one_user_moves() -> None:
+    one = changed(EIGHT, backend(C, 100, 1))
+    assert predicted(update(0, C), one).later.startswith("≈ 1 user moves when flushed")
+    assert predicted(of(Verb.FLUSH, C), one).later == "whether 1 user moves is unknown until counted"
+    assert predicted(of(Verb.FORGET_USERS, C), one).at_once == "1 assignment is forgotten, and no session ends"
+    none_left = tuple(replace(row, vhosts=0) for row in one if not row.tag)
+    assert predicted(of(Verb.FLUSH, C), none_left).at_once.startswith("1 user is thrown out")
+
+
 def test_nobody_but_the_targets_moves_when_they_take_less() -> None:
     prediction = predicted(update(50, C))
     assert prediction.count_of == (C,)

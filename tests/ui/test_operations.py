@@ -262,6 +262,8 @@ async def test_what_we_changed_is_ours_in_the_feed_and_a_monitor_that_undoes_it_
         await one.screen.until("after your down: a monitor")
         await one.screen.press("o")
         await one.screen.until("10.1.0.2: vhosts 100 → 7", "10.1.0.1: state down → up")
+        assert "· outside" in one.screen.line("10.1.0.2: vhosts 100 → 7")
+        assert "outside this program" not in one.screen, "it is said in that row already"
         assert "state up → down" not in one.screen, "what we do ourselves is in the journal as an operation"
 
 
@@ -281,9 +283,42 @@ async def test_the_plan_stays_until_it_is_begun_and_gives_way_to_the_operation()
         await agree(one)
         await one.screen.until("checking once more", "Cancel")
         one.executor.lines(S.SENT)
-        await one.screen.until("1 of 1 sent", "journal", gone=["Cancel"])
+        await one.screen.until("running for", "journal", gone=["Cancel"])
         await one.screen.press("q")
         await one.screen.until("setting 10.1.0.1 down", "o shows it")
+
+
+async def test_the_way_back_leads_to_the_user_who_was_moved() -> None:
+    async with operated() as one:
+        await one.screen.press("l", *"bob", "enter")
+        await one.screen.until("hash")
+        await one.screen.press("K")
+        await one.screen.until("Kick bob", "Cancel")
+        dialog = one.screen.app.screen
+        assert isinstance(dialog, PlanDialog)
+        await one.screen.wait(lambda: dialog.may_act, "that it can be agreed to")
+        await one.screen.press("right", "enter")
+        await one.screen.wait(lambda: bool(one.made), "the executor")
+        one.executor.lines(S.SENT)
+        await one.screen.until("running for", gone=["Cancel"])
+        one.executor.end(S.APPLIED)
+        await one.screen.until("✓ applied")
+        await one.screen.press("q")
+        await one.screen.until("bob", "hash", gone=["journal"])
+        await one.screen.press("q")
+        await one.screen.until("LIVE", "10.1.0.1", gone=["bob"])
+
+
+async def test_what_is_set_back_is_shown_where_the_journal_is() -> None:
+    keep(*written("a"))
+    async with operated() as one:
+        await one.screen.press("o")
+        await one.screen.until("✓ applied")
+        await one.screen.press("enter")
+        await one.screen.until("last record")
+        one.screen.app.run_plan(one.plan(Verb.DOWN, Target("10.1.0.1")), "")
+        await one.screen.until("reading the ring")
+        assert len(one.screen.app.screen_stack) == 3, "the screen of the app, the dashboard, and the operations"
 
 
 async def test_a_plan_with_something_unasked_in_front_of_it_gives_way_when_that_is_gone() -> None:
@@ -296,7 +331,7 @@ async def test_a_plan_with_something_unasked_in_front_of_it_gives_way_when_that_
         await one.screen.readings(one.ring)
         assert one.screen.app.screen is in_front, "taking it away would be an answer"
         in_front.close_with(None)
-        await one.screen.until("1 of 1 sent", gone=["Cancel"])
+        await one.screen.until("running for", gone=["Cancel"])
 
 
 @pytest.mark.parametrize(
@@ -318,6 +353,26 @@ async def test_nothing_else_is_planned_while_something_runs() -> None:
         one.executor.lines(S.SENT)
         await one.screen.press("q", "u")
         await one.screen.until("one change at a time")
+
+
+async def test_the_key_for_what_follows_is_shown_where_something_does() -> None:
+    async with operated() as one:
+        await one.screen.press("o")
+        await one.screen.until("e export")
+        assert "n next" not in one.screen.lines[-1]
+        await one.screen.press("q")
+        await one.begin(Verb.DOWN, Target("10.1.0.1"))
+        assert "n next" not in one.screen.lines[-1]
+        one.executor.end(S.APPLIED)
+        await one.screen.until("n next", "Next: flush 10.1.0.1")
+
+
+async def test_one_command_is_not_counted() -> None:
+    async with operated() as one:
+        await one.begin(Verb.DOWN, Target("10.1.0.1"))
+        one.executor.lines(S.SENT)
+        await one.screen.until("running for")
+        assert "1 of 1" not in one.screen
 
 
 async def test_a_read_only_session_has_a_journal_and_no_way_to_change_anything() -> None:
