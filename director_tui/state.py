@@ -21,7 +21,7 @@ from director_tui.errors import StateError
 from director_tui.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -114,11 +114,19 @@ def keep_state(cluster: str, name: str, content: bytes, limit: int) -> bytes:
         raise _failed(file, "can't be written", error) from None
 
 
-def append_state(cluster: str, name: str, lines: Iterable[bytes]) -> None:
+def append_state(
+    cluster: str,
+    name: str,
+    lines: Iterable[bytes],
+    *,
+    left: Callable[[Tail], Iterable[bytes]] | None = None,
+    limit: int = 0,
+) -> None:
     """Add lines, given without their ends, to a file of the cluster's state. They are on disk when this returns.
 
-    Several programs may do it at once. Behind a line that was torn a new one begins. Raises StateError; none of these
-    lines is in the file then, as far as the disk lets them be taken back.
+    Several programs may do it at once. ``left`` says which of the lines are left to be added, by the last ``limit``
+    bytes of the file; nobody else adds any meanwhile. Behind a line that was torn a new one begins. Raises StateError;
+    none of these lines is in the file then, as far as the disk lets them be taken back.
     """
     folder = state_folder(cluster)
     file = folder / name
@@ -130,6 +138,8 @@ def append_state(cluster: str, name: str, lines: Iterable[bytes]) -> None:
             _wait_for_turn(descriptor)
             end = os.fstat(descriptor).st_size
             torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+            if left is not None:
+                lines = left(Tail(os.pread(descriptor, limit, max(0, end - limit)), whole=end <= limit))
             try:
                 if torn:
                     _append(descriptor, b"\n")

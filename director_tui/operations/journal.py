@@ -7,7 +7,8 @@ An operation is all records with its id. It begins with one *planned* (verb, tit
 Its commands are counted from 1: the *step*. An *intent* has the command that is about to be sent; one of a batch has
 all of its commands, and the step of the first. A *result* has one command with its step, its target, what it printed,
 the outcome, and the target's row before and after; a later one of the same step takes its place. A step with an intent
-and no result has an unknown end. What changed by others is *observed* and belongs to no operation.
+and no result has an unknown end. What changed by others is *observed* and belongs to no operation; of several programs
+that see it one writes it down.
 
 All text is cleaned when it is written and, because a file is outside text, too, when it is read; only the words of
 commands are written as they are. Keys that this version doesn't know are passed over.
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from director_tui.operations.plan import Outcome
@@ -28,7 +31,7 @@ from director_tui.operations.who import who_am_i
 from director_tui.state import append_state, read_state_tail, state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from director_tui.state import Tail
@@ -42,6 +45,12 @@ READ_LIMIT_BYTES: Final = 32 * 1024 * 1024
 """No more of the file's end is read, however few records are in it."""
 
 _FIRST_READ_BYTES: Final = 256 * 1024
+
+_SAME_CHANGE: Final = timedelta(seconds=60)
+"""So far apart two programs that read a ring at their own beats may see the same change."""
+
+_SEEN_KEPT: Final = 2_000
+"""Lines of its own by which a program knows that nobody else has written them."""
 
 _CLOCKS_DIFFER: Final = timedelta(days=1)
 """A clock may have been put right: only behind a record this much too old are there none that are new enough."""
@@ -67,6 +76,7 @@ class Journal:
         """``redact_users`` puts a word in the place of each user name that is written, see redaction.py."""
         self.cluster: Final = cluster
         self._redact_users = redact_users
+        self._seen: deque[bytes] = deque(maxlen=_SEEN_KEPT)
 
     @property
     def path(self) -> Path:
@@ -85,7 +95,10 @@ class Journal:
             words = read_user_words(self.cluster)
             written = [words.in_record(record, names) for record in written]
         lines = [json.dumps(as_json(bounded(record))).encode("ascii") for record in written]
-        append_state(self.cluster, FILE, lines)
+        seen = [line for line, record in zip(lines, written, strict=True) if record.event is Event.OBSERVED]
+        left = partial(_not_told, lines, frozenset(self._seen)) if seen else None
+        self._seen.extend(seen)
+        append_state(self.cluster, FILE, lines, left=left, limit=_FIRST_READ_BYTES)
 
     def as_kept(self, text: str, users: Iterable[str]) -> str:
         """A text as it may be written elsewhere, too: without the names of these users if the journal has none.
@@ -179,6 +192,44 @@ def entries(records: Iterable[Record]) -> tuple[Entry, ...]:
 def new_operation_id(now: datetime) -> str:
     """``20261124-214012-3fa9c1``; ``now`` is in UTC."""
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _not_told(lines: Iterable[bytes], own: frozenset[bytes], tail: Tail) -> Iterator[bytes]:
+    """Those lines that tell what another program has not just told: two of them see the same change.
+
+    It is the same as long as nothing else has become of the same thing since, by a command or by somebody outside.
+    """
+    newest: dict[tuple[str, str], Record | None] = {}
+
+    def took_place(line: bytes, record: Record) -> None:
+        of_others = record if record.event is Event.OBSERVED and line not in own else None
+        newest.update(dict.fromkeys(_about(record), of_others))
+
+    for line in tail.content.split(b"\n"):
+        if (record := from_json(line)) is not None and record.event in {Event.OBSERVED, Event.RESULT}:
+            took_place(line, record)
+    own |= set(lines)
+    for line in lines:
+        record = from_json(line)
+        if record is None or record.event is not Event.OBSERVED or not _same(record, newest):
+            yield line
+            if record is not None:
+                took_place(line, record)
+
+
+def _same(record: Record, newest: Mapping[tuple[str, str], Record | None]) -> bool:
+    others = [newest.get(about) for about in _about(record)]
+    return bool(others) and all(
+        one is not None
+        and (one.before, one.after) == (record.before, record.after)
+        and abs(one.time - record.time) <= _SAME_CHANGE
+        for one in others
+    )
+
+
+def _about(record: Record) -> set[tuple[str, str]]:
+    """What of which backend it tells."""
+    return {(of, what) for side in (record.before, record.after) for of, values in side.items() for what in values}
 
 
 def _lines(tail: Tail, newest: int | None) -> list[Record | None]:

@@ -429,6 +429,50 @@ def test_a_backend_that_is_not_there_has_no_values() -> None:
     assert row(None) == {}
 
 
+def seen(before: str, after: str, at_s: float = 0, *, of: str = "10.1.0.3", what: Subject = Subject.VHOSTS) -> Record:
+    return observed(Change(NOW + timedelta(seconds=at_s), what, of, before, after), "root@dir1")
+
+
+def times(journal: Journal) -> list[float]:
+    """Which of them are kept, by their seconds."""
+    return [(one.time - NOW).total_seconds() for one in journal.read().records]
+
+
+def test_what_two_programs_see_is_written_once() -> None:
+    one, other = Journal("mail-eu"), Journal("mail-eu")
+    one.append(seen("100", "0", 1), seen("up", "down", 1, what=Subject.STATE), seen("100", "0", 1, of="10.1.0.4"))
+    other.append(seen("100", "0", 2), seen("up", "down", 2, what=Subject.STATE), seen("100", "0", 2, of="10.1.0.9"))
+    one.append(seen("100", "0", 3, of="10.1.0.9"))
+    assert times(one) == [1, 1, 1, 2]
+    added = (seen("", "added with vhost count 7", at_s, what=Subject.BACKEND) for at_s in (4, 5))
+    one.append(next(added))
+    other.append(next(added))
+    assert times(one) == [1, 1, 1, 2, 4]
+
+
+def test_what_happens_again_is_written_again() -> None:
+    one, other = Journal("mail-eu"), Journal("mail-eu")
+    one.append(seen("100", "0", 1))
+    one.append(seen("0", "100", 2), seen("100", "0", 3))
+    assert times(one) == [1, 2, 3], "one program writes down all that it sees"
+    other.append(seen("0", "100", 4))
+    other.append(seen("100", "0", 5))
+    assert times(one) == [1, 2, 3, 4, 5], "it has become something else since"
+    one.append(seen("100", "0", 70))
+    assert times(one)[-1] == 70, "that is another time"
+    # Set back by an operation, which is nothing that is observed.
+    one.append(replace(RESULT, after={"10.1.0.3": row(BACKEND)}))
+    other.append(seen("100", "0", 80))
+    assert times(one)[-1] == 80
+
+
+def test_a_program_that_saw_two_changes_as_one_is_not_taken_for_the_same() -> None:
+    one, other = Journal("mail-eu"), Journal("mail-eu")
+    one.append(seen("100", "50", 1), seen("50", "0", 2))
+    other.append(seen("100", "0", 3))
+    assert times(one) == [1, 2, 3]
+
+
 def test_operations_have_ids_of_their_own() -> None:
     ids = {new_operation_id(NOW) for _ in range(100)}
     assert len(ids) == 100
