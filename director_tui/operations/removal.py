@@ -378,7 +378,7 @@ def _step(removal: Removal, now: BackendSeen) -> tuple[Step | None, tuple[str, .
     if taking:
         where = "" if len(taking) == len(now.rows) else f" on {listed(taking)}"
         return Step.NO_NEW_USERS, (f"its vhost count is {max(taking.values())}{where}",)
-    if removal.mark_of(Step.FINAL_UPLOAD) is None:
+    if removal.final_upload is None:
         # Whoever comes after the first upload is moved: to wait for that one to leave is not gone back to.
         if removal.leaving is None and removal.first_upload is None and now.most_users:
             return Step.LET_LEAVE, ()

@@ -73,8 +73,8 @@ class FakeSsh:
         self.closed = False
         self._answers = answers
 
-    async def connect(self, destination: str) -> FakeConnection:
-        self.attempts.append(destination)
+    async def connect(self, destination: str, *, through: FakeConnection | None = None) -> FakeConnection:
+        self.attempts.append(destination if through is None else f"{destination} through {through.destination}")
         if gate := self.gates.get(destination):
             await gate.wait()
         if refusal := self.refusals.get(destination):

@@ -14,6 +14,7 @@ from director_tui.demo.records import Records
 from director_tui.director.doveadm import RING_SYNC_TIMED_OUT
 from director_tui.errors import ConnectionLost, DirectorTuiError, ShellRefused
 from director_tui.link.monitor import Monitor
+from director_tui.link.ring import Ring
 from director_tui.link.ssh import Reply
 from director_tui.link.users import sessions, sessions_by_backend
 from director_tui.operations.executor import Executor
@@ -50,6 +51,7 @@ class ChangingDirectors(FakeDirectors):
     ``changes`` is every change that was sent, oldest first, with its destination. ``placed`` says on which backend a
     user hash is, by destination, hash and tag; ``sessions`` who is where through which director; ``on_sessions`` what
     happens while a director is asked for them. Those in ``nameless`` have no row of their own in the ring.
+    ``uploads`` are the places where ``metacache flushall`` was run.
     """
 
     own: dict[str, dict[str, Row | None]] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class ChangingDirectors(FakeDirectors):
     placed: dict[tuple[str, int, str], str] = field(default_factory=dict)
     sessions: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     on_sessions: Callable[[], object] = lambda: None
+    uploads: list[str] = field(default_factory=list)
     nameless: set[str] = field(default_factory=set)
 
     def __call__(self, destination: str, words: tuple[str, ...]) -> Any:
@@ -69,6 +72,9 @@ class ChangingDirectors(FakeDirectors):
             own = self.members[destination]
             whole = ring_output(own, self.members.values(), gone=set()).decode()
             return "".join(line for line in whole.splitlines(keepends=True) if not line.startswith(f"{own}\t")).encode()
+        if words[-2:] == ("metacache", "flushall"):
+            self.uploads.append(destination)
+            return self.met["metacache flushall"]() if "metacache flushall" in self.met else b""
         if words[0] == "sh":
             return None  # it has a folder for records of its own
         if words[:4] == ("doveadm", "-f", "tab", "proxy"):
@@ -216,8 +222,8 @@ class ChangingSsh(FakeSsh):
         super().__init__(answers)
         self.records: dict[str, Records] = {}
 
-    async def connect(self, destination: str) -> ChangingConnection:
-        self.attempts.append(destination)
+    async def connect(self, destination: str, *, through: FakeConnection | None = None) -> ChangingConnection:
+        self.attempts.append(destination if through is None else f"{destination} through {through.destination}")
         if refusal := self.refusals.get(destination):
             raise refusal
         connection = ChangingConnection(destination, self._answers)
@@ -300,6 +306,7 @@ async def bench(*, shell: bool = True, configured: Sequence[str] = (), **setting
     ssh.shell = shell
     ring = ssh.ring(*(configured or ("d1", "d2", "d3")))
     cluster = replace(ring.cluster, **settings)
+    ring = Ring(cluster, ring.ssh)
     made = Bench(directors, ssh, ring, cluster)
     polling = asyncio.create_task(made.monitor.run())
     try:
