@@ -129,7 +129,7 @@ class Removals:
     async def export(self, removal: Removal) -> Path:
         """Write that into the state folder, and return where. Raises StateError."""
         page = await self.story(removal)
-        name = f"removal-{removal.id}.md"
+        name = f"clean-removal-{removal.id}.md"
         await asyncio.to_thread(write_state, self._cluster, name, page.encode("utf-8", "replace"))
         return state_folder(self._cluster) / name
 

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from director_tui.director.mail_servers import MailServers, entries_with, parse_mail_servers, run_time_only
+from director_tui.director.mail_servers import (
+    MailServers,
+    Without,
+    entries_with,
+    parse_mail_servers,
+    run_time_only,
+    without,
+)
 from director_tui.director.model import Backend, State
 
 
@@ -141,3 +148,87 @@ def test_a_backend_may_be_one_of_the_host_names() -> None:
 )
 def test_the_entries_in_which_an_ip_stands(value: str, ip: str, entries: tuple[str, ...]) -> None:
     assert entries_with(value, ip) == entries
+
+
+@pytest.mark.parametrize(
+    ("value", "ip", "new"),
+    [
+        ("10.0.0.1 10.0.0.2", "10.0.0.1", "10.0.0.2"),
+        ("10.0.0.1 10.0.0.2", "10.0.0.2", "10.0.0.1"),
+        (
+            "10.0.0.1-10.0.0.9@gold  mail.example.com",
+            "10.0.0.3",
+            "10.0.0.1-10.0.0.2@gold 10.0.0.4-10.0.0.9@gold  mail.example.com",
+        ),
+        ("10.0.0.1-10.0.0.3@a", "10.0.0.1", "10.0.0.2-10.0.0.3@a"),
+        ("10.0.0.1-10.0.0.3@a", "10.0.0.2", "10.0.0.1@a 10.0.0.3@a"),
+        ("10.0.0.1-10.0.0.2", "10.0.0.2", "10.0.0.1"),
+        ("10.0.0.2-10.0.0.2 x", "10.0.0.2", "x"),
+        ("2001:db8::fe-2001:db8::102", "2001:db8::100", "2001:db8::fe-2001:db8::ff 2001:db8::101-2001:db8::102"),
+        ("010.0.0.01 5 [2001:DB8::1] 10.9", "2001:db8::1", "010.0.0.01 5 10.9"),
+        ("010.0.0.01 5 10.9", "10.0.0.1", "5 10.9"),
+        ("10.0.0.1@x@y  10.0.0.1", "10.0.0.1", ""),
+        (" 10.0.0.1  b ", "10.0.0.1", "  b "),
+        ("10.0.0.1,10.0.0.2 10.0.0.3-10", "10.0.0.1", "10.0.0.1,10.0.0.2 10.0.0.3-10"),
+        ("10.0.0.11 10.0.0.1.example.com", "10.0.0.1", "10.0.0.11 10.0.0.1.example.com"),
+        ("", "10.0.0.1", ""),
+    ],
+)
+def test_the_value_without_a_backend(value: str, ip: str, new: str) -> None:
+    assert without(value, ip).value == new
+
+
+def test_host_names_may_be_the_backend() -> None:
+    assert without("mail-1.example.com@a 10.0.0.1", "10.0.0.1") == Without(
+        "mail-1.example.com@a", (("10.0.0.1", ""),), ("mail-1.example.com@a",)
+    )
+
+
+addresses = st.integers(1, 254).map(lambda number: f"10.0.0.{number}") | st.integers(0, 40).map(
+    lambda number: f"2001:db8::{number:x}"
+)
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> str:
+    if draw(st.booleans()):
+        first, last = sorted((draw(st.integers(0, 255)), draw(st.integers(0, 255))))
+        return f"10.0.0.{first}-10.0.0.{last}"
+    first, last = sorted((draw(st.integers(0, 40)), draw(st.integers(0, 40))))
+    return f"2001:db8::{first:x}-2001:DB8::{last:x}"
+
+
+odd = st.sampled_from(
+    (
+        "mail.example.com",
+        "10.0.0.1,10.0.0.2",
+        "10.0.0.9-10.0.0.1",
+        "10.0.0.5\t6",
+        "010.0.0.07",
+        "[2001:db8::3]",
+        "\udcff",
+    )
+)
+tags = st.sampled_from(("", "", "@gold", "@x@y", "@"))
+entries = st.tuples(addresses | ranges() | odd, tags).map("".join)
+spaces = st.integers(1, 3).map(lambda number: " " * number)
+values = st.tuples(
+    st.sampled_from(("", " ")), st.lists(st.tuples(entries, spaces).map("".join), max_size=6).map("".join)
+).map("".join)
+
+
+@given(values, addresses)
+def test_the_value_without_a_backend_names_all_others_as_before(value: str, ip: str) -> None:
+    new = without(value, ip)
+    before, after = parse_mail_servers(value), parse_mail_servers(new.value)
+    assert after.ips == {one: tag for one, tag in before.ips.items() if one != ip}
+    assert (after.names, after.invalid) == (before.names, before.invalid)
+    assert set(after.repeated) == set(before.repeated) - {ip}
+    if ip not in before.ips:
+        assert new.value == value
+    assert without(new.value, ip).value == new.value
+    # Byte for byte: all that is not changed stands there as it did.
+    changed = {entry for entry, _ in new.changes}
+    kept = [entry for entry in value.split(" ") if entry and entry not in changed]
+    rest = iter(new.value.split(" "))
+    assert all(entry in rest for entry in kept)
