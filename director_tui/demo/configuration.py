@@ -90,7 +90,13 @@ def people_of_tags(backends: Iterable[Backend]) -> dict[str, float]:
 def _mail_servers(backends: Iterable[Backend]) -> str:
     """``director_mail_servers``: ranges as far as Dovecot takes them, which is within a /24."""
     entries = []
-    for (_, tag), members in groupby(backends, key=lambda each: (each.ip.rpartition(".")[0], each.tag)):
-        ips = [each.ip for each in members]
+    for (_, tag, _), members in groupby(enumerate(backends), key=lambda each: _run_of(*each)):
+        ips = [each.ip for _, each in members]
         entries.append((ips[0] if len(ips) == 1 else f"{ips[0]}-{ips[-1]}") + (f"@{tag}" if tag else ""))
     return " ".join(entries)
+
+
+def _run_of(place: int, backend: Backend) -> tuple[str, str, int]:
+    """The same for those that follow each other without a gap, in one /24 and with one tag."""
+    network, _, last = backend.ip.rpartition(".")
+    return network, backend.tag, int(last) - place

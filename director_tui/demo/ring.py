@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from director_tui.demo import doveadm, flushing
 from director_tui.demo.command import CALL_S
@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     from director_tui.demo.command import Answer
 
 
+WRITTEN_AFTER_S: Final = 20
+"""So long after a backend is removed somebody takes it out of the first director's configuration."""
+
+WRITTEN_APART_S: Final = 5
+"""And so much later out of that of the next one."""
+
+
 class PracticeRing:
     """Three directors in front of ``backends`` backends, with about ``users`` assigned users from the beginning on.
 
@@ -59,6 +66,7 @@ class PracticeRing:
         self._initial = rings_by_tag(self._configured.values())
         self._members = Members(DIRECTORS, PORT)
         self._sides = [Side(self._configured)] * len(DIRECTORS)  # each director's; the same one unless it is split
+        self._gone: dict[str, int] = {}  # which configured backends were removed, and when
         self._joins: tuple[int, int] | None = None  # the director that was cut off, and when it comes back
         self._running: list[Running] = []
         self._busy: set[str] = set()
@@ -246,6 +254,12 @@ class PracticeRing:
         self._sides[other].join(self._sides[director])
         self._sides[director] = self._sides[other]
 
+    def _written(self, director: int) -> list[Backend]:
+        """What is in a director's configuration now. Somebody takes out what is removed, on one director after the
+        other; a director that runs doesn't read it again."""
+        due = self._tick - (WRITTEN_AFTER_S + director * WRITTEN_APART_S) * TICKS_PER_S
+        return [each for ip, each in self._configured.items() if self._gone.get(ip, self._tick) >= due]
+
     # What the directors know; _Director hands it out.
 
     def _placement(self, director: int, user_hash: int, tag: str) -> Placement:
@@ -298,7 +312,7 @@ class _Director:
         return self.ring._members.synced(self.number, self.ring._tick)
 
     def settings(self) -> Mapping[str, str]:
-        return settings(self.ring._configured.values())
+        return settings(self.ring._written(self.number))
 
     def backends(self) -> Sequence[Backend]:
         return self.ring.backends_of(self.number)
@@ -323,6 +337,7 @@ class _Director:
 
     def add(self, ip: str, tag: str, vhosts: int) -> None:
         self._side.add(ip, tag, vhosts)
+        self.ring._gone.pop(ip, None)
         self._changed()
 
     def set_vhosts(self, ip: str, vhosts: int) -> None:
@@ -334,6 +349,7 @@ class _Director:
     def remove(self, ip: str) -> None:
         self.forget_users(ip)
         self._side.remove(ip)
+        self.ring._gone[ip] = self.ring._tick
         self._changed()
 
     def forget_users(self, ip: str) -> None:

@@ -297,6 +297,28 @@ def test_map_lists_who_was_not_seen_for_longest_first_one_tag_after_the_other() 
     assert of_one == tuple(each for each in listed if each.ip == "10.1.0.2")
 
 
+def test_somebody_takes_a_backend_that_was_removed_out_of_one_configuration_after_the_other() -> None:
+    ring = make(users=0)
+    removed, added = "10.1.0.3", "10.1.0.77"
+
+    def written() -> list[str]:
+        return [ask(ring, doveadm.mail_servers(), director) for director in range(3)]
+
+    before, after = (
+        "10.1.0.1-10.1.0.6 10.1.0.7-10.1.0.8@gold",
+        "10.1.0.1-10.1.0.2 10.1.0.4-10.1.0.6 10.1.0.7-10.1.0.8@gold",
+    )
+    for words in (("add", added), ("remove", added), ("remove", removed)):
+        ring.execute(0, ("doveadm", "director", *words))
+    ring.advance(20)
+    assert written() == [before] * 3
+    for count in (1, 2, 3):
+        ring.advance(5)
+        assert written() == [after] * count + [before] * (3 - count)
+    ring.execute(0, ("doveadm", "director", "add", removed))
+    assert written() == [before] * 3
+
+
 def test_which_directors_there_are_is_known_but_not_changed() -> None:
     ring = make(users=0)
     for words in ("ring add 10.0.0.14", "ring remove 10.0.0.12"):
