@@ -83,6 +83,14 @@ class RealDirector:
         """What doveconf prints for this director."""
         return self._run("doveconf", *args).stdout
 
+    def write_setting(self, name: str, value: str) -> None:
+        """Change a setting in its configuration, which it has had from the beginning; doveconf shows it at once, and
+        the director takes it when it is started the next time."""
+        lines = self.config.read_text().splitlines()
+        places = [place for place, line in enumerate(lines) if line.startswith(f"{name} = ")]
+        lines[places[0]] = f"{name} = {value}"
+        self.config.write_text("\n".join(lines) + "\n")
+
     def start(self) -> None:
         """Returns when the admin socket listens; that the ring is in sync again is wait_synced()'s to say."""
         output = self.folder / "start.log"
