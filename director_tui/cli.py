@@ -33,6 +33,8 @@ FINE: Final = 0
 SOMETHING_WRONG: Final = 1
 INTERRUPTED: Final = 130
 
+LOG_LEVELS: Final = ("debug", "info", "warning")
+
 LONGEST_SPAN: Final = 8
 """Digits of a length of time."""
 
@@ -61,7 +63,16 @@ def _run(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     options.directors = [*(options.directors_before or ()), *(options.directors_after or ())]
     run: Callable[[argparse.Namespace], int] = options.run
-    return run(options)
+    if options.log is None:
+        if options.log_level is not None:
+            raise UsageError("--log-level needs --log FILE", "without it nothing is logged")
+        return run(options)
+    from director_tui.log import LOG, open_log
+
+    open_log(options.log, options.log_level or "info")
+    status = run(options)
+    LOG.info("ends with exit status %d", status)
+    return status
 
 
 def _flush() -> None:
@@ -78,6 +89,9 @@ def _flush() -> None:
 
 def _failed(error: DirectorTuiError) -> int:
     """Say what failed and where, and what to do."""
+    from director_tui.log import LOG, without_output
+
+    LOG.error("ends with exit status %d: %s", error.exit_status, without_output(error))
     tell(f"director-tui: {error}")
     tell(error.remedy)
     return error.exit_status
@@ -174,6 +188,21 @@ def _common(parser: argparse.ArgumentParser, default: str | None, directors: str
         "--interval", type=_number(0.2, 3600), default=default, metavar="SECONDS", help="between readings (2)"
     )
     group.add_argument("--theme", default=default, metavar="NAME", help="the colours of the dashboard")
+    group.add_argument(
+        "--log",
+        type=Path,
+        default=default,
+        metavar="FILE",
+        help="add to FILE what the program does, a line each: connections, fail-overs, commands with exit status and "
+        "time, operations; no names of users, no output, no passwords",
+    )
+    group.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default=default,
+        metavar="|".join(LOG_LEVELS),
+        help="debug: each reading command, too; warning: only what fails (info)",
+    )
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

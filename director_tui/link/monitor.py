@@ -25,6 +25,7 @@ from director_tui.link.reading import (
     of_a_ring,
     stale_after_s,
 )
+from director_tui.log import LOG, without_output
 from director_tui.times import SYSTEM_TIMES, Times
 
 if TYPE_CHECKING:
@@ -277,10 +278,13 @@ class Monitor:
         last = self._reading.link
         if last.status is LinkStatus.LIVE and last.director == director:
             return last
+        LOG.info("live by %s", director)
         return LinkState(LinkStatus.LIVE, director, since_mono_s=now_s)
 
     def _failed(self, failure: DirectorTuiError) -> Reading:
         last = self._reading.link
+        if last.status is LinkStatus.LIVE:
+            LOG.warning("no director answers: %s", without_output(failure))
         now_s = self._times.mono_s()
         status = LinkStatus.CONNECTING if self._reading.snapshot is None else LinkStatus.RECONNECTING
         retry_in_s = self._ring.retry_in_s

@@ -12,6 +12,7 @@ from director_tui.director import doveadm
 from director_tui.director.doveadm import Tool
 from director_tui.director.failures import failure_of
 from director_tui.errors import ConnectionLost, DirectorTuiError, LinkError, NoAnswer, RingUnreadable
+from director_tui.log import LOG, Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -72,6 +73,7 @@ class DirectorLink:
         self._failures = 0
         self._retry_at_s = 0.0
         self._running = 0
+        self._troubles = Troubles()
 
     @property
     def connected(self) -> bool:
@@ -92,6 +94,17 @@ class DirectorLink:
         if call.changes:
             raise ValueError("a changing call is never given up, as this one would be when its time is over")
         connection = await asyncio.shield(self.connecting())
+        title = f"{self.name}: {call.title}"
+        try:
+            answer = await self._asked(connection, call)
+        except DirectorTuiError as error:
+            self._troubles.failed(title, error)
+            raise
+        self._troubles.went_well(title)
+        LOG.debug("%s: %d bytes in %.0f ms", title, len(answer.stdout), answer.elapsed_s * 1000)
+        return answer
+
+    async def _asked(self, connection: Connection, call: Call[ResultT]) -> Answer[ResultT]:
         self._running += 1
         try:
             reply = await connection.run(self.command(call), call.limit_s, stdin=call.stdin, kept=call in POLLED)
@@ -126,6 +139,7 @@ class DirectorLink:
         try:
             reply = await connection.stream(self.command(call), call.limit_s, take)
         except LinkError as error:
+            self._troubles.failed(f"{self.name}: {call.title}", error)
             self.note_failure(connection, error)
             raise
         finally:
@@ -134,6 +148,7 @@ class DirectorLink:
         failure = failure_of(call, reply.status, b"", reply.stderr)
         if failure is not None:
             raise failure.at(self.name)
+        LOG.debug("%s: %s: streamed in %.0f ms", self.name, call.title, reply.elapsed_s * 1000)
         return reply.elapsed_s
 
     def command(self, call: Call[object]) -> tuple[str, ...]:
@@ -170,11 +185,15 @@ class DirectorLink:
             await connection.close()
 
     async def _connect(self) -> Connection:
+        began_s = time.monotonic()
         try:
             connection = await self._ssh.connect(self.config.ssh)
         except DirectorTuiError as error:
+            self._troubles.failed(f"{self.name}: connection", error)
             self._back_off(error)
             raise
+        self._troubles.went_well(f"{self.name}: connection")
+        LOG.info("%s: connected in %.2f s", self.name, time.monotonic() - began_s)
         self._connection = connection
         self._failures = 0
         self.failure = None
@@ -198,9 +217,11 @@ class DirectorLink:
         if self._connection is not connection:
             return
         if connection.lost:
+            LOG.warning("%s: the connection was lost", self.name)
             self._connection = None
             self._back_off(error)
         elif not connection.changing and (frozen or connection.abandoned >= MAX_ABANDONED):
+            LOG.warning("%s: the connection is given up: commands do not end on it", self.name)
             self._connection = None
             self._back_off(error)
             _closing(connection)
@@ -236,6 +257,7 @@ class Ring:
     def use(self, name: str) -> None:
         """Read from this director from now on. Raises ValueError if it is not one of this ring's."""
         self._in_use = self.link(name)
+        LOG.info("reading from %s, as somebody chose", name)
 
     def link(self, name: str) -> DirectorLink:
         """The director of this name. Raises ValueError if it is not one of this ring's."""
@@ -279,6 +301,8 @@ class Ring:
             )
         answer, link = answered
         if self._in_use is began_with:
+            if link is not began_with:
+                LOG.warning("reading from %s, no longer from %s", link.name, began_with.name)
             self._in_use = link
         return answer
 

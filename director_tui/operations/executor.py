@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director import doveadm
 from director_tui.errors import DirectorTuiError, LinkError, OperationRefused, PlanOutdated, StateError
 from director_tui.link.users import each_once, sessions, sessions_by_backend
+from director_tui.log import LOG, without_output
 from director_tui.operations.emergency import record_of
 from director_tui.operations.gate import CHANGES_THE_LIST, Circumstances, refusal
 from director_tui.operations.journal import Journal, new_operation_id
@@ -139,6 +140,7 @@ class Executor:
                     if operation.may_be_running_here:
                         _left_to_the_kernel.append(held.pop_all())
         except DirectorTuiError as error:
+            LOG.warning("operation %s: not begun: %s", progress.id, without_output(error))
             self._end_early(progress.id, str(error))
             if isinstance(error, OperationRefused):
                 raise

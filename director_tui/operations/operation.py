@@ -16,6 +16,7 @@ from director_tui.director.changes import first_by_ip
 from director_tui.errors import DirectorTuiError, OperationRefused, StateError
 from director_tui.link.backends import backend_link
 from director_tui.link.changing import Ended, Sent, Slower, carry_out
+from director_tui.log import LOG, without_output
 from director_tui.operations.flushing import FlushRate
 from director_tui.operations.logbook import Logbook
 from director_tui.operations.plan import (
@@ -121,6 +122,8 @@ class Operation:
     async def run(self) -> None:
         """From the journal's first record to the proof. Raises OperationRefused if that record can't be written: then
         nothing was sent."""
+        verb = self.progress.plan.request.verb.value
+        LOG.info("operation %s: begins, %s by %d commands", self.progress.id, verb, len(self._commands))
         await self._look_before()
         left = list(range(len(self._commands)))
         while left:
@@ -229,6 +232,7 @@ class Operation:
                     go_on=self.progress.plan.goes_on,
                 )
         except DirectorTuiError as error:
+            LOG.warning("operation %s: %s: %s", self.progress.id, director, without_output(error))
             self.note(str(error))
             return False
         finally:
@@ -309,6 +313,7 @@ class Operation:
             outcome = Outcome.UNKNOWN
         else:
             outcome = Outcome.NOT_APPLIED if Outcome.NOT_APPLIED in outcomes else Outcome.APPLIED
+        LOG.info("operation %s: %s", self.progress.id, outcome.value)
         self._publish(phase=Phase.ENDED, question="", outcome=outcome, ended_mono_s=self._times.mono_s())
 
     # What is heard of the commands.
@@ -324,6 +329,9 @@ class Operation:
                 self._set(index, status=LineStatus.SENT, sent_mono_s=now_s)
             case Ended(number, status, stdout, stderr, elapsed_s):
                 index = indices[number]
+                title = self._commands[index].call.title  # without the words in it: they may name a user
+                of = f"command {index + 1}, {title}"
+                LOG.info("operation %s: %s: exit status %d in %.2f s", self.progress.id, of, status, elapsed_s)
                 output = output_of(stderr + stdout)
                 self._ends[self._commands[index].check] = End(status, output)
                 if not self._carrying_out:

@@ -15,6 +15,7 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from director_tui.errors import DirectorTuiError, InternalFault, StateError
+from director_tui.log import LOG
 from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
@@ -199,6 +200,7 @@ class DirectorApp(App[None], inherit_bindings=False):
                 await work()
             except Exception as error:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze it
                 fault = InternalFault(error)
+                LOG.error("%s", fault)
                 self.exit(return_code=fault.exit_status, message=_last_words(fault, fault.remedy))
 
         task: WorkType[None] = bounded
