@@ -89,11 +89,11 @@ def _flush() -> None:
 
 def _failed(error: DirectorTuiError) -> int:
     """Say what failed and where, and what to do."""
-    from director_tui.log import LOG, without_output
+    from director_tui.log import LOG, where_more_is, without_output
 
     LOG.error("ends with exit status %d: %s", error.exit_status, without_output(error))
     tell(f"director-tui: {error}")
-    tell(error.remedy)
+    tell(f"{error.remedy}; {where_more_is()}" if isinstance(error, InternalFault) else error.remedy)
     return error.exit_status
 
 

@@ -30,7 +30,7 @@ import os
 import platform
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from director_tui import __version__
 
@@ -223,15 +223,25 @@ class InternalFault(DirectorTuiError):
         versions = f"director-tui {__version__}, Python {platform.python_version()}"
         super().__init__(
             f"a fault of director-tui itself: {name} {_place(unforeseen)} ({versions})",
-            "please report it with the line above and what you ran",
+            "please report it with the line above, what director-tui --version says, and what you did",
         )
 
 
+CALLERS_NAMED: Final = 3
+
+
 def _place(unforeseen: Exception) -> str:
-    """Where in this program it happened, as far in as can be told."""
+    """Where in this program it happened, as far in as can be told, and from where it had come there."""
     package = Path(__file__).parent
-    for frame, line in reversed(list(traceback.walk_tb(unforeseen.__traceback__))):
+    places, outside = [], ""
+    for frame, line in traceback.walk_tb(unforeseen.__traceback__):
         file = Path(frame.f_code.co_filename)
+        where = f"line {line} ({frame.f_code.co_qualname})"
         if file.is_relative_to(package):
-            return f"in {file.relative_to(package)} line {line} ({frame.f_code.co_qualname})"
-    return "outside its own code"
+            places.append(f"{file.relative_to(package)} {where}")
+        else:
+            outside = f", in {'/'.join(file.parts[-2:])} {where}"  # without the home folder that it may lie in
+    if not places:
+        return f"outside its own code{outside}"
+    callers = places[-2 : -2 - CALLERS_NAMED : -1]
+    return f"in {places[-1]}" + (f", called in {', '.join(callers)}" if callers else "")

@@ -56,11 +56,17 @@ def open_log(file: Path, level: str) -> None:
     except ValueError:
         raise UsageError(f"--log: {clean(str(file))} is no name for a file") from None
     LOG.setLevel(level.upper())
-    handler = _Lines(descriptor)
+    handler = _Lines(file, descriptor)
     LOG.addHandler(handler)
     # What nobody waited for is only heard of there.
     logging.getLogger("asyncio").addHandler(handler)
     LOG.info("director-tui %s begins, on Python %s", __version__, platform.python_version())
+
+
+def where_more_is() -> str:
+    """For whoever reports a fault: where the log is, or how there is one."""
+    file = next((one.file for one in LOG.handlers if isinstance(one, _Lines)), None)
+    return f"its log is in {clean(str(file))}" if file is not None else "with --log FILE there is more to report"
 
 
 class Troubles:
@@ -93,8 +99,9 @@ def without_output(error: DirectorTuiError) -> str:
 class _Lines(logging.Handler):
     """Writes each as one line in one write. What can't be written, to a full disk, is lost: the program goes on."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, file: Path, descriptor: int) -> None:
         super().__init__()
+        self.file: Final = file
         self._descriptor = descriptor
 
     def emit(self, record: logging.LogRecord) -> None:

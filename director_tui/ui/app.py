@@ -15,7 +15,7 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from director_tui.errors import DirectorTuiError, InternalFault, StateError
-from director_tui.log import LOG
+from director_tui.log import LOG, where_more_is
 from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
 from director_tui.times import SYSTEM_TIMES, Times
@@ -199,12 +199,24 @@ class DirectorApp(App[None], inherit_bindings=False):
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze it
-                fault = InternalFault(error)
-                LOG.error("%s", fault)
-                self.exit(return_code=fault.exit_status, message=_last_words(fault, fault.remedy))
+                fault, words = _reported(error)
+                self.exit(return_code=fault.exit_status, message=words)
 
         task: WorkType[None] = bounded
         self.run_worker(task, name=name, group=group, exit_on_error=False)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What Textual calls for a fault in a handler, or while it draws, to end the program.
+
+        Its own way shows the local variables of every frame, whatever is in them: what was typed, what was read.
+        """
+        if self._exception is None:  # of several the first tells most
+            fault, words = _reported(error)
+            self._return_code = fault.exit_status
+            self._exit_renderables.append(words)
+            self._exception = error  # for the pilot of a test, which raises it
+            self._exception_event.set()
+        self._close_messages_no_wait()
 
     async def _read_ring(self, watch: Watch, ask: Ask | None) -> None:
         try:
@@ -515,6 +527,13 @@ async def _end(operating: Operating, watch: Watch) -> None:
         await operating.close()
     finally:
         await watch.end()
+
+
+def _reported(error: Exception) -> tuple[InternalFault, Text]:
+    """A fault of this program, logged, and what there is to say of it."""
+    fault = InternalFault(error)
+    LOG.error("%s", fault)
+    return fault, _last_words(fault, f"{fault.remedy}; {where_more_is()}")
 
 
 def _last_words(first: object, more: str) -> Text:

@@ -495,6 +495,7 @@ async def test_a_fault_of_this_program_ends_it_with_a_message(capsys: pytest.Cap
     error = " ".join(capsys.readouterr().err.split())
     assert error.startswith("director-tui: a fault of director-tui itself: RuntimeError in link/ring.py line ")
     assert "please report it" in error
+    assert "with --log FILE there is more to report" in error
     assert "bad [/x] thing" not in error  # there could be a secret in it
     assert "\x1b" not in error
 
