@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from director_tui import __version__
 from director_tui.errors import ConfigError, DirectorTuiError, InternalFault, UsageError
 from director_tui.terminal import ask, give_up, somebody_is_there, tell
 
@@ -102,6 +101,15 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, f"{self.prog} --help shows what there is")
 
 
+class _Versions(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from director_tui.versions import versions
+
+        if sys.stdout is not None:
+            sys.stdout.write(f"{versions()}\n")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="director-tui",
@@ -111,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         "commands change nothing on a ring; only the dashboard does.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"director-tui {__version__}")
+    parser.add_argument(
+        "--version", action=_Versions, nargs=0, help="of everything that a report of a fault has to name"
+    )
     _common(parser, None, "directors_before")
     parser.set_defaults(run=_dashboard, directors_after=None)
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)

@@ -23,7 +23,7 @@ MAY_KNOW = {
     "__main__": {"cli", "errors", "text"},
     "cli": {
         *("oneshot", "terminal", "ui", "operations", "link", "director", "demo"),
-        *("theme_files", "config", "errors", "text", "log"),
+        *("theme_files", "config", "errors", "text", "log", "versions"),
     },
     # cli's commands without a screen, and the terminal that those have instead: never ui
     "oneshot": {"terminal", "operations", "link", "director", "config", "errors", "text", "times"},
@@ -37,6 +37,7 @@ MAY_KNOW = {
     "config": {"config_keys", "errors", "text"},
     "config_keys": set(),
     "state": {"errors", "text"},
+    "versions": {"link", "text"},
     "log": {"errors", "text", "times"},
     "errors": set(),
     "text": set(),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from director_tui import __version__
 from director_tui.operations.journal import Journal
 from director_tui.operations.record import Event, Record
+from director_tui.versions import LIBRARIES
 from tests.ring.real import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -44,9 +49,35 @@ def test_help_loads_neither_the_screen_nor_ssh() -> None:
     assert "status" in output
 
 
-def test_version_loads_neither_the_screen_nor_ssh() -> None:
-    status, loaded, _ = loaded_by("--version")
+def test_version_loads_neither_the_screen_nor_ssh_and_names_them() -> None:
+    status, loaded, output = loaded_by("--version")
     assert (status, loaded) == (0, set())
+    first, *others = output.rstrip().splitlines()
+    assert first == f"director-tui {__version__}"
+    named = dict(re.split(r" {2,}", line, maxsplit=1) for line in others)
+    assert named["Python"].startswith(f"{platform.python_version()} on ")
+    assert {name: named[name] for name in LIBRARIES} == {name: metadata.version(name) for name in LIBRARIES}
+    assert re.match(r"OpenSSH_\d.* \(.*/ssh\)", named["OpenSSH client"])
+
+
+def test_version_without_openssh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _, _, output = loaded_by("--version")
+    assert "OpenSSH client  not found: asyncssh reads the OpenSSH configuration itself" in output
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nprintf 'Odd_1\\033[31m \\n' >&2\n")
+    ssh.chmod(0o700)
+    _, _, output = loaded_by("--version")
+    assert f"OpenSSH client  Odd_1\ufffd[31m ({ssh})" in output
+    ssh.write_bytes(b"\x7fELF")
+    _, _, output = loaded_by("--version")
+    assert f"OpenSSH client  {ssh} does not run: OSError" in output
+
+
+def test_the_template_for_a_report_asks_for_the_versions() -> None:
+    template = (ROOT / ".github" / "ISSUE_TEMPLATE" / "bug_report.md").read_text()
+    assert "director-tui --version" in template
+    assert "--log" in template
 
 
 def test_status_gets_as_far_as_ssh_without_the_screen() -> None:
