@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from director_tui.config import ClusterConfig
     from director_tui.link.reading import Reading
-    from director_tui.link.ring import Ring
     from director_tui.operations.plan import Plan
     from director_tui.operations.progress import Progress
     from director_tui.operations.record import Record

@@ -42,7 +42,7 @@ from director_tui.times import SYSTEM_TIMES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from director_tui.link.monitor import Reading
+    from director_tui.link.reading import Reading
     from director_tui.operations.plan import Request
     from director_tui.operations.progress import Progress
     from director_tui.operations.removal import BackendSeen, Position
