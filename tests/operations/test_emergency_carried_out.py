@@ -92,6 +92,10 @@ async def test_the_counts_are_on_disk_here_and_on_every_director_before_the_firs
         folder = state_folder(made.cluster.name)
         assert (folder / record.script_name).read_text().startswith("#!/bin/sh\n")
         assert (folder / record.name).stat().st_mode & 0o777 == 0o600
+        for kept in made.ssh.records.values():
+            (files,) = kept._files.values()
+            assert files[record.script_name].startswith(b"#!/bin/sh\n"), "a director alone is enough to recover from"
+        assert set(made.ssh.records) == {"d1", "d2", "d3"}
 
 
 async def test_a_stop_and_its_recovery() -> None:

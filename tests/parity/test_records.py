@@ -38,12 +38,12 @@ def real(home: Path) -> Run:
     return lambda call: _by_login_shell("sh", home, call)
 
 
-def _by_login_shell(shell: str, home: Path, call: Call[object]) -> Answer:
-    """As sshd does it: one line for the login shell."""
+def _by_login_shell(shell: str, home: Path, call: Call[object], *, path: str = "") -> Answer:
+    """As sshd does it: one line for the login shell. ``path`` stands in front of where programs are found."""
     done = subprocess.run(
         [shell, "-c", shlex.join(call.command(("sh",)))],
         cwd=home,
-        env={"HOME": str(home), "PATH": os.environ["PATH"]},
+        env={"HOME": str(home), "PATH": path + os.environ["PATH"]},
         input=call.stdin,
         capture_output=True,
         check=False,
@@ -172,3 +172,13 @@ def test_a_folder_that_can_not_be_is_said(real: Run, home: Path) -> None:
     stored = real(store("~/records", "stop-1.json", b"x", "token"))
     assert stored.status == 73
     assert b"records" in stored.stderr
+
+
+def test_a_record_is_on_the_disk_before_it_has_its_name(home: Path, tmp_path: Path) -> None:
+    shims, synced = tmp_path / "shims", tmp_path / "synced"
+    shims.mkdir()
+    (shims / "sync").write_text(f'#!/bin/sh\nls -A . >>{synced}; echo "of $*" >>{synced}\n')
+    (shims / "sync").chmod(0o700)
+    answer = _by_login_shell("sh", home, store("~/kept", "stop-1.json", b"{}", "abc"), path=f"{shims}:")
+    assert answer.status == 0
+    assert synced.read_text().splitlines() == [".stop-1.json.abc", "of .stop-1.json.abc", "stop-1.json", "of ."]
