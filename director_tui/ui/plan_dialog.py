@@ -179,7 +179,7 @@ class PlanDialog(Sheet):
         said: list[Part] = []
         if self._page.scroll_y < self._page.max_scroll_y:
             said.append(("↓ shows the rest of the plan", STYLES[MUTED]))
-            if warnings := len(self._plan.warnings):
+            if warnings := len(self._plan.warnings) + len(self._plan.raised_by):
                 said.append((f", with {format.plural(warnings, 'warning')}", STYLES[DANGER]))
         self._below.update(Content.assemble(*said))
 

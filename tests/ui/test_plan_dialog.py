@@ -122,6 +122,10 @@ async def test_where_warnings_are_out_of_sight_it_is_said_that_there_are_some() 
         await screen.until("↓ shows the rest of the plan, with", gone=["▲"])
         await screen.press(*["pagedown"] * 6)
         await screen.until("director down", gone=["rest of the plan"])
+    async with changing(FakeRing(), (80, 18)) as (screen, _):
+        await screen.press("space", "down", "space", "f", "enter")
+        # Why a name has to be typed is one, too.
+        await screen.until("type mail-eu", "↓ shows the rest of the plan, with 1 warning", gone=["▲"])
 
 
 # Plain
