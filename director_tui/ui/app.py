@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.app import App, SystemCommand
@@ -125,7 +125,6 @@ class DirectorApp(App[None], inherit_bindings=False):
         loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
             loop.add_signal_handler(number, self._told_to_end, number)
-        loop.set_exception_handler(self._failed_beside)
         self.push_screen(self._dashboard)
         if self._themes.faults:
             self.notify(_left_out(self._themes.faults), severity="warning", markup=False, timeout=20)
@@ -136,18 +135,14 @@ class DirectorApp(App[None], inherit_bindings=False):
         """Killed, or the terminal was closed: leave like by q, so that nothing stays behind."""
         self.exit(return_code=128 + number)
 
-    def _failed_beside(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A fault where nobody waits, as in drawing how far an operation is: it ends the program, and no operation."""
-        error = context.get("exception")
-        if not isinstance(error, Exception) or "handle" not in context:
-            loop.default_exception_handler(context)
-            return
+    def _failed_to_show(self, error: BaseException) -> None:
+        """How far an operation is can't be drawn: that ends the program, but not the operation."""
 
         async def end() -> None:
             await self._operating.at_rest()
             raise error
 
-        self._in_background(end, "a fault", "faults")
+        self._in_background(end, "end at a fault", "faults")
 
     def _theme_for(self, cluster: ClusterConfig) -> str:
         few = themes.SIXTEEN_COLORS if self.console.color_system == "standard" else None
@@ -168,6 +163,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         self._operating = Operating(
             *(cluster, times),
             show=self._carrying_out.show,
+            failed=self._failed_to_show,
             say=self.tell,
             kept=self._journal_grew,
             make=self._make_executor,

@@ -83,8 +83,8 @@ AskJournal = Callable[[Callable[["Kept"], None]], None]
 class Operating:
     """At most one operation at a time, which goes on whatever is on the screen. Whoever makes this has to close it.
 
-    ``show`` is called with every step of an operation, ``say`` with a sentence that somebody has to know, ``kept`` when
-    there is more in the journal than before.
+    ``show`` is called with every step of an operation, ``failed`` with what it raised; ``say`` with a sentence that
+    somebody has to know, ``kept`` when there is more in the journal than before.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Operating:
         times: Times,
         *,
         show: Callable[[Progress], None],
+        failed: Callable[[BaseException], None],
         say: Callable[[str], None],
         kept: Callable[[], None],
         make: MakeExecutor = make_executor,
@@ -101,6 +102,7 @@ class Operating:
         self._cluster = cluster
         self._times = times
         self._show = show
+        self._failed = failed
         self._say = say
         self._kept = kept
         self._make = make
@@ -112,6 +114,7 @@ class Operating:
         self._failing = False
         self._at_rest = asyncio.Event()
         self._at_rest.set()
+        self._showing: set[asyncio.Task[None]] = set()
 
     @property
     def running(self) -> bool:
@@ -155,7 +158,17 @@ class Operating:
         else:
             self._at_rest.set()
         # Not from here: what can't be drawn must not end what is being carried out, proven and written down.
-        asyncio.get_running_loop().call_soon(self._show, progress)
+        showing = asyncio.create_task(self._show_beside(progress), name="show a step of the operation")
+        self._showing.add(showing)
+        showing.add_done_callback(self._shown)
+
+    async def _show_beside(self, progress: Progress) -> None:
+        self._show(progress)
+
+    def _shown(self, showing: asyncio.Task[None]) -> None:
+        self._showing.discard(showing)
+        if not showing.cancelled() and (error := showing.exception()) is not None:
+            self._failed(error)
 
     async def at_rest(self) -> None:
         """Returns when nothing runs, or what does waits for an answer."""
