@@ -16,12 +16,13 @@ from director_tui.ui.columns import Column
 from director_tui.ui.commands import bindings
 from director_tui.ui.format import ACCENT, ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES, Piece, shortened
 from director_tui.ui.grid import Grid
-from director_tui.ui.header import SLACK_S, is_production, ring_word, warnings
+from director_tui.ui.header import SLACK_S, is_production, ring_word, stop_since, warnings
 from director_tui.ui.lines import Lines, Remark, Rule
 from director_tui.ui.live import TICK_S, LiveScreen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from textual.binding import BindingType
     from textual.widget import Widget
@@ -37,18 +38,32 @@ if TYPE_CHECKING:
 THE_ONLY_ONE: Final = "The only cluster. Each further one is a table [clusters.NAME] in config.toml."
 
 
+_NONE: Final = "NONE USABLE"
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
-    """One cluster, ``present`` as far as it is known at ``now_s``. ``shown`` is whether it is on the dashboard."""
+    """One cluster, ``present`` as far as it is known at ``now_s``, and at this time of the day. ``shown`` is whether it
+    is on the dashboard."""
 
     cluster: ClusterConfig
     present: Present | None
     shown: bool
     now_s: float
+    now: datetime
 
     @property
     def name(self) -> str:
         return clean(self.cluster.name)
+
+    @property
+    def stopped_since(self) -> str:
+        """Since when an emergency stop is in force there, in a few cells; nothing if none is."""
+        stop = self.present.stop if self.present is not None else None
+        if stop is None:
+            return ""
+        began = stop.began.time
+        return f"{began:%H:%M}" if began.date() == self.now.date() else f"{began.day} {began:%b}"
 
     @property
     def problem(self) -> str:
@@ -128,12 +143,12 @@ class ClustersScreen(LiveScreen):
             self._show_rows()
 
     def _show_rows(self) -> None:
-        now_s = self.times.mono_s()
+        now_s, now = self.times.mono_s(), self.times.utc()
         rows = []
         for cluster in self._clusters:
             shown = cluster.name == self.cluster.name
             present = self.present if shown else self._watches[cluster.name].present
-            rows.append(ClusterRow(cluster, present, shown, now_s))
+            rows.append(ClusterRow(cluster, present, shown, now_s, now))
         self._grid.set_rows(rows)
         self._show_detail()
 
@@ -161,6 +176,11 @@ def _detail(row: ClusterRow) -> list[format.Part]:
         failure = reading.link.failure
         return [(str(failure), STYLES[ATTENTION]), (failure.remedy, STYLES[PLAIN])][: 2 if failure.remedy else 1]
     if reading is not None and (found := warnings(reading)):
+        if row.present is not None and row.present.stop is not None:
+            by = shortened(clean(row.present.stop.began.who), NAME_WIDTH)
+            way = "" if row.cluster.read_only else " — Enter, then R"
+            since = stop_since(row.present.stop, row.now)
+            found.insert(0, f"EMERGENCY STOP in force since {since} by {by}{way}")
         return [(text, STYLES[DANGER]) for text in found[:2]]
     own = "read-only · " if row.cluster.read_only else ""
     listed = format.listed(director.ssh for director in row.cluster.directors)
@@ -192,7 +212,10 @@ def _condition_cell(row: ClusterRow, width: int) -> Sequence[Piece]:
     if not reading.snapshot.backends:
         pieces = [Piece("NO BACKEND AT ALL", DANGER)]
     elif reading.snapshot.tags_without_backend:
-        pieces.insert(0, Piece("NONE USABLE", DANGER))
+        pieces.insert(0, Piece(_NONE, DANGER))
+    if row.stopped_since:
+        # On purpose: that there is none usable goes without saying.
+        pieces = [Piece(f"STOPPED since {row.stopped_since}", DANGER), *(one for one in pieces if one.text != _NONE)]
     age_s = row.now_s - reading.snapshot.taken_mono_s
     if age_s > stale_after_s(row.cluster.interval_s):
         pieces.insert(0, Piece(f"STALE {format.span(age_s)} old", DANGER))

@@ -146,11 +146,16 @@ def warnings(reading: Reading) -> list[str]:
 def stop_line(stop: Stop, now: datetime, width: int, *, can_recover: bool) -> Content:
     """That nobody gets a backend on purpose: since when, by whom, and the way back."""
     began = stop.began
-    since = f"{began.time:%H:%M}" if began.time.date() == now.date() else f"{began.time:%Y-%m-%d %H:%M}"
-    head, back = f"EMERGENCY STOP in force since {since}", " — R to recover" if can_recover else ""
+    head, back = f"EMERGENCY STOP in force since {stop_since(stop, now)}", " — R to recover" if can_recover else ""
     room = width - cell_len(head) - cell_len(back) - len(" by ")
     who = f" by {shortened(clean(began.who), room)}" if room >= NAME_LEAST else ""
     return Content.assemble(" ", (shortened(f"{head}{who}{back}", width), STOP_STYLE))
+
+
+def stop_since(stop: Stop, now: datetime) -> str:
+    """Since when there is no service; with the day if that is not today."""
+    began = stop.began.time
+    return f"{began:%H:%M}" if began.date() == now.date() else f"{began:%Y-%m-%d %H:%M}"
 
 
 def naming(reading: Reading) -> Callable[[str], str]:

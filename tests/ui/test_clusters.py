@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from director_tui.director.model import State
 from director_tui.errors import ConfigError, Unreachable
 from director_tui.link import reading
 from director_tui.link.questions import Question
 from director_tui.link.ring import Ring
+from director_tui.operations.stop_record import SavedBackend, StopRecord
 from tests.ui.fakes import FakeRing, Row, Screen, dashboard, make_app
+from tests.ui.test_emergency import AT, keep_there
 
 US = ("ops@us1.example.com", "ops@us2.example.com")
 TEST = ("ops@test1.example.com",)
@@ -96,6 +99,23 @@ async def test_what_must_not_be_overlooked_is_said_for_every_cluster() -> None:
         await screen.press("c", "j")
         await screen.until("NONE USABLE · 1 draining", "1/2 SPLIT")
         await screen.until("NO USABLE BACKEND for untagged users", "SPLIT RING: us1 and us2 see only themselves")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_a_stop_that_is_in_force_is_said_of_every_cluster(size: tuple[int, int]) -> None:
+    stopped = us()
+    stopped.rows = [Row("10.2.0.1", 4711, vhosts=0), Row("10.2.0.2", 42, vhosts=0)]
+    saved = tuple(SavedBackend(row.ip, "", 70, State.UP) for row in stopped.rows)
+    ring = ("10.0.0.11", "10.0.0.12")
+    keep_there(stopped, StopRecord("elsewhere", ring, AT, "ops[/]", "admin1", "", saved), US[1])
+    async with dashboard(size=size, others={"mail-us": (stopped, {})}) as screen:
+        await screen.press("c", "j")
+        await screen.until("STOPPED since 23 Nov", gone=["NONE USABLE"])
+        await screen.until("EMERGENCY STOP in force since 2026-11-23 21:40 by ops[/] — Enter, then R")
+        assert stopped.asks == [None], "a person could be asked"
+        stopped.set("10.2.0.1", vhosts=70)
+        stopped.set("10.2.0.2", vhosts=70)
+        await screen.until("2 serving", gone=["STOPPED"])
 
 
 async def test_enter_shows_another_cluster_and_nothing_is_left_of_the_first() -> None:
