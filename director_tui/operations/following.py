@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from director_tui.director.model import State
 from director_tui.operations.journal import Entry
-from director_tui.operations.plan import Outcome, Request, Target, Verb
+from director_tui.operations.plan import Emergency, Outcome, Request, Target, Verb
 from director_tui.operations.progress import LineStatus
 
 if TYPE_CHECKING:
@@ -75,5 +75,8 @@ _NO_WAY_BACK = {
     Verb.FORGET_USERS.value: "forgotten assignments can't be set back: users go where the ring sends them",
     Verb.MOVE.value: "a move is set back by moving the user again: find the user with l, then M",
     Verb.UPLOAD.value: "an upload can't be set back, and needs not be",
+    Emergency.STOP.value: "an emergency stop is set back by R alone, which knows every count that was saved",
+    Emergency.RECOVER.value: "a recovery is not set back: E stops all traffic again",
+    Emergency.DISCONNECT.value: "sessions that were ended stay ended; R lets users log in again",
     Verb.KICK.value: "a kick can't be set back: sessions that ended stay ended",
 }

@@ -106,7 +106,7 @@ class Logbook:
             self._times.utc(),
             event,
             self._begun.id,
-            verb=plan.request.verb.value,
+            verb=(plan.request.emergency or plan.request.verb).value,
             title=plan.title,
             **{"via": plan.director, **fields},
         )

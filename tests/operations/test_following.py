@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from director_tui.link.ssh import Reply
 from director_tui.operations import proof as proof_module
 from director_tui.operations.following import next_request, set_back
-from director_tui.operations.plan import Outcome, Request, Target, Verb
+from director_tui.operations.plan import Emergency, Outcome, Request, Target, Verb
 from tests.operations.fakes import IPS, Bench, bench, failed, update
 
 A, B, C, D = IPS
@@ -98,6 +100,16 @@ async def test_an_add_is_set_back_by_the_removal() -> None:
     async with bench() as made:
         await made.run(Request(Verb.ADD, (Target("10.1.0.9", 30),)))
         assert await set_back_now(made) == "to take a backend out again, remove it cleanly: w"
+
+
+@pytest.mark.parametrize(("emergency", "way"), [(Emergency.STOP, "R alone"), (Emergency.RECOVER, "E stops")])
+async def test_what_is_for_the_whole_ring_is_set_back_by_its_own_key_alone(emergency: Emergency, way: str) -> None:
+    """By another way the records of the stop would say nothing of it."""
+    async with bench() as made:
+        await made.run(replace(update(0, A, B), emergency=emergency))
+        back = await set_back_now(made)
+        assert isinstance(back, str)
+        assert way in back
 
 
 async def test_a_flush_has_no_way_back() -> None:
