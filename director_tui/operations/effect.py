@@ -229,7 +229,12 @@ def _already(request: Request, rows: tuple[TargetChange, ...], reading: Reading)
     if request.verb not in {Verb.UPDATE, Verb.UP, Verb.DOWN}:
         return ()
     same = [row.ip for row in rows if row.now == row.after]
-    differing = {one.ip for one in disagreements_of(reading, same)} if same else set()
+    counts = request.verb is Verb.UPDATE
+    differing = {
+        one.ip
+        for one in (disagreements_of(reading, same) if same else ())
+        if len({row and (row.vhosts if counts else row.state) for row, _ in one.sides}) > 1
+    }
     already = tuple(ip for ip in same if ip not in differing)
     if len(already) == len(rows):
         raise OperationRefused(f"nothing to do: {already_words(request, already)}")

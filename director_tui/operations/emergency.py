@@ -16,6 +16,7 @@ from director_tui.director.changes import first_by_ip
 from director_tui.director.mail_servers import CONFIGURED_VHOSTS
 from director_tui.director.model import ip_order
 from director_tui.errors import OperationRefused
+from director_tui.operations.emergency_ground import highest, lowest
 from director_tui.operations.plan import Emergency, Request, Target, Verb
 from director_tui.operations.planning import make_plan
 from director_tui.operations.stop_record import SavedBackend, StopRecord, addresses
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 
 STOPS_LAST: Final = timedelta(days=1)
-"""A stop on top of one that nobody knew of is made within this."""
+"""So long a stop may last that nobody has ended. Later one more is not made on top of it, and a few backends that are
+at 0 are no sign of it."""
 
 SETTLES_AFTER: Final = timedelta(minutes=10)
 """So long after a record was made its stop has begun, if it ever will."""
@@ -110,13 +112,24 @@ class RecoverRow:
     ticked: bool
 
 
-def open_stop(found: Found, backends: Iterable[Backend]) -> Stop | None:
+def stop_in(found: Found, reading: Reading) -> Stop | None:
+    """The same as :func:`open_stop` by all that a reading shows: a backend is away that is at 0 on any director."""
+    snapshot = reading.snapshot
+    return open_stop(found, lowest(reading), snapshot.taken_at) if snapshot is not None else None
+
+
+def open_stop(found: Found, backends: Iterable[Backend], at: datetime | None = None) -> Stop | None:
     """The stop that is not over, by the records and by what the ring lists; None if there is none.
 
-    A record is over when somebody has said so, or when all of its backends that are listed have their counts again.
+    A record is over when somebody has said so, or when all of its backends that are listed have their counts again. An
+    old one, that nobody has ended, is none any more when most of what it took is in service ``at`` this time.
     """
     now = {ip: one.vhosts for ip, one in first_by_ip(backends).items()}
-    going = [one for one in found.records if one.stamp not in found.over and not _back(one, now)]
+    going = [
+        one
+        for one in found.records
+        if one.stamp not in found.over and not _back(one, now) and not (at is not None and _outlived(one, now, at))
+    ]
     if not going:
         return None
     records = [going.pop()]
@@ -150,23 +163,34 @@ def _back(record: StopRecord, now: Mapping[str, int]) -> bool:
     return all(now.get(ip, count) == count for ip, count in record.saved.items())
 
 
+def _outlived(record: StopRecord, now: Mapping[str, int], at: datetime) -> bool:
+    """Whether somebody has brought back what it took in another way long ago, so that it says nothing of today."""
+    taken = [ip for ip, count in record.saved.items() if count and ip in now]
+    return at - record.time > STOPS_LAST and sum(now[ip] == 0 for ip in taken) * 2 < len(taken)
+
+
 def _underneath(earlier: StopRecord, records: Sequence[StopRecord]) -> bool:
-    """Whether these were made while what the earlier one took was away.
+    """Whether these were made on top of the earlier one, which nobody has ended.
 
-    Whoever made them and had found it says so. Who had not has saved the zeros that it left; but a backend that is at 0
-    was perhaps taken out for another reason, so an old record does not count.
+    Whoever made them and had found it says so. Who had not has saved the zeros that it left, or what something else had
+    set meanwhile; but an old record does not count, because much may have been changed on purpose since.
     """
-    oldest = records[0]
-    if any(earlier.stamp in one.earlier for one in records):
-        return True
-    zeros = any(count and oldest.saved.get(ip) == 0 for ip, count in earlier.saved.items())
-    return zeros and oldest.time - earlier.time < STOPS_LAST
+    return any(earlier.stamp in one.earlier for one in records) or records[0].time - earlier.time < STOPS_LAST
 
 
-def stop_request(backends: Iterable[Backend], stop: Stop | None) -> Request:
-    """To stop all of these. What an open stop has saved is saved again, so that the new record is whole by itself."""
-    rows = first_by_ip(backends)
-    known = stop.saved if stop is not None and stop.in_force else {}
+def left_to_stop(reading: Reading) -> bool:
+    """Whether any director would still send users to any backend."""
+    return any(one.vhosts for one in highest(reading))
+
+
+def stop_request(reading: Reading, stop: Stop | None) -> Request:
+    """To stop all that the director in use lists. What an open stop has saved is saved again, so that the new record is
+    whole by itself; else the highest count that a director shows, which is 0 only where all show that."""
+    snapshot, rows = reading.snapshot, first_by_ip(highest(reading))
+    if snapshot is None:
+        raise OperationRefused("the ring has not been read yet")
+    stands = stop is not None and (stop.in_force or snapshot.taken_at - stop.record.time < STOPS_LAST)
+    known = stop.saved if stop is not None and stands else {}
     saves = [
         SavedBackend(ip, one.tag, (known[ip].vhosts if ip in known else 0) or one.vhosts, one.state)
         for ip, one in rows.items()
@@ -175,10 +199,10 @@ def stop_request(backends: Iterable[Backend], stop: Stop | None) -> Request:
     saves += [one for ip, one in known.items() if ip not in rows]
     return Request(
         Verb.UPDATE,
-        tuple(Target(ip, 0) for ip in rows),
+        tuple(Target(ip, 0) for ip in first_by_ip(snapshot.backends)),
         emergency=Emergency.STOP,
         saves=tuple(sorted(saves, key=lambda one: ip_order(one.ip))),
-        stops=stop.stamps if stop is not None and stop.in_force else (),
+        stops=stop.stamps if stop is not None and stands else (),
         because=Emergency.STOP.value,
     )
 
@@ -188,7 +212,7 @@ def stop_plan(standing: Standing, stop: Stop | None = None) -> Plan:
 
     Raises OperationRefused, also where nothing is left to be stopped.
     """
-    return make_plan(stop_request(_backends(standing), stop), standing)
+    return make_plan(stop_request(standing.reading, stop), standing)
 
 
 def record_of(plan: Plan, reading: Reading, reason: str, now: datetime, who: str, host: str) -> StopRecord:
@@ -234,7 +258,9 @@ def recover_plan(
     ``ticked`` are the backends that a person wants, None for those that are ticked by themselves. Raises
     OperationRefused, also where there is nothing to give back.
     """
-    rows = recover_rows(_backends(standing), stop, choice)
+    if standing.reading.snapshot is None:
+        raise OperationRefused("the ring has not been read yet")
+    rows = recover_rows(lowest(standing.reading), stop, choice)
     wanted = [row for row in rows if row.to is not None and (row.ip in ticked if ticked is not None else row.ticked)]
     if not wanted:
         raise OperationRefused("nothing to give back: no backend is ticked")
@@ -243,6 +269,7 @@ def recover_plan(
         Verb.UPDATE,
         tuple(Target(row.ip, row.to) for row in wanted),
         emergency=Emergency.RECOVER,
+        saves=tuple(stop.saved.values()) if stop is not None else (),
         # As long as something that was taken stays away, the stop is not over.
         stops=stop.stamps if stop is not None and not left else (),
         because=f"recovery from the stop {stop.record.stamp}" if stop is not None else "recovery without a record",
@@ -280,10 +307,3 @@ def _how(now: Backend, saved: int | None, stopped: bool) -> Now:
     if now.vhosts == saved:
         return Now.BACK if saved else Now.WAS_ZERO
     return Now.CHANGED if now.vhosts else Now.STOPPED
-
-
-def _backends(standing: Standing) -> tuple[Backend, ...]:
-    snapshot = standing.reading.snapshot
-    if snapshot is None:
-        raise OperationRefused("the ring has not been read yet")
-    return snapshot.backends

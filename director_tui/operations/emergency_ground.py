@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from director_tui.director.changes import first_by_ip
+from director_tui.director.model import ip_order
 from director_tui.link.reading import foreign
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from director_tui.director.model import Backend
     from director_tui.link.reading import DirectorView, Reading
 
 KICKED_AT_A_TIME: Final = 100
@@ -14,6 +20,47 @@ KICKED_AT_A_TIME: Final = 100
 
 KICKS_BY_BACKEND: Final = (2, 3, 14)
 """The first version of Dovecot whose ``proxy kick`` takes a backend."""
+
+
+def tables(reading: Reading) -> Mapping[str, Mapping[str, Backend]]:
+    """What each director of this ring lists that could be read, by IP; the one in use first, as it was read last."""
+    snapshot = reading.snapshot
+    found = {snapshot.director: first_by_ip(snapshot.backends)} if snapshot is not None else {}
+    for view in _ours(reading):
+        if view.failure is None and view.backends:
+            found.setdefault(view.director, first_by_ip(view.backends))
+    return found
+
+
+def lowest(reading: Reading) -> tuple[Backend, ...]:
+    """The backends of the director in use, each with the lowest vhost count that any director gives it: it is not back
+    before it is back everywhere."""
+    snapshot, each = reading.snapshot, tables(reading).values()
+    if snapshot is None:
+        return ()
+    rows = first_by_ip(snapshot.backends)
+    least = {ip: min(table[ip].vhosts for table in each if ip in table) for ip in rows}
+    return tuple(replace(one, vhosts=least[ip]) if least[ip] < one.vhosts else one for ip, one in rows.items())
+
+
+def highest(reading: Reading) -> tuple[Backend, ...]:
+    """All backends that any director lists, each with the highest vhost count that one gives it: it is not stopped
+    before it is stopped everywhere."""
+    found: dict[str, Backend] = {}
+    for table in tables(reading).values():
+        for ip, one in table.items():
+            if ip not in found or one.vhosts > found[ip].vhosts:
+                found[ip] = one
+    return tuple(sorted(found.values(), key=lambda one: ip_order(one.ip)))
+
+
+def listed_elsewhere(reading: Reading) -> Mapping[str, str]:
+    """The backends that the director in use does not list, and that another one would send users to: by IP, which."""
+    (here, *others) = tables(reading).items() or [("", {})]
+    found = {}
+    for name, table in reversed(others):
+        found.update({ip: name for ip, one in table.items() if one.vhosts and ip not in here[1]})
+    return found
 
 
 def still_usable(reading: Reading) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from director_tui.operations.confirmation import ring_words
-from director_tui.operations.emergency_ground import silent
+from director_tui.operations.emergency_ground import listed_elsewhere, silent
 from director_tui.operations.plan import Emergency
 from director_tui.operations.words import listed, plural
 
@@ -33,6 +33,8 @@ def emergency_warnings(effect: Effect, reading: Reading) -> Iterator[str]:
     match effect.request.emergency:
         case Emergency.STOP:
             yield "new users get no backend: their logins hang 30 to 60 s and fail"
+            for ip, director in listed_elsewhere(reading).items():
+                yield f"{ip} is not stopped: {director} lists it, and the director in use does not"
             if ring_words(reading):
                 yield f"a ring that is not synced may not take this: {LAST_RESORT}"
         case Emergency.DISCONNECT:

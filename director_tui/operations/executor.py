@@ -18,6 +18,7 @@ from director_tui.errors import DirectorTuiError, LinkError, OperationRefused, P
 from director_tui.link.users import each_once, sessions, sessions_by_backend
 from director_tui.log import LOG, without_output
 from director_tui.operations.emergency import record_of
+from director_tui.operations.emergency_ground import lowest
 from director_tui.operations.gate import CHANGES_THE_LIST, Circumstances, refusal
 from director_tui.operations.journal import Journal, new_operation_id
 from director_tui.operations.lock import beside_the_loop, operation_lock
@@ -30,6 +31,7 @@ from director_tui.operations.stop_keeping import HERE, keep_over, keep_record
 from director_tui.operations.stop_record import StopOver
 from director_tui.operations.unseen_flush import UnseenFlush, forget_flushes, remember_flush, unseen_flushes
 from director_tui.operations.who import who_am_i
+from director_tui.operations.words import some
 from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES, Times
 
@@ -223,7 +225,17 @@ class Executor:
     async def _end_stops(self, operation: Operation, links: Sequence[DirectorLink]) -> None:
         """What was given back as far as it was wanted is not offered again."""
         request, progress = operation.progress.plan.request, operation.progress
-        if request.emergency is not Emergency.RECOVER or progress.outcome is not Outcome.APPLIED:
+        if request.emergency is not Emergency.RECOVER or progress.outcome is not Outcome.APPLIED or not request.stops:
+            return
+        # A stop of somebody else may have gone on meanwhile: with its word gone nobody would be told what is away.
+        saved = {one.ip for one in request.saves if one.vhosts}
+        try:
+            away = [one.ip for one in lowest(await self._fresh()) if one.ip in saved and not one.vhosts]
+        except DirectorTuiError as error:
+            operation.note(f"whether the stop is over could not be seen: {error}")
+            return
+        if away:
+            operation.note(f"the stop is not over, for {some(away)} {'is' if len(away) == 1 else 'are'} at 0: R again")
             return
         who = await asyncio.to_thread(who_am_i)
         for stamp in request.stops:

@@ -79,8 +79,9 @@ class Request:
     move and kick. ``because`` says what it comes from, if not from a person's own idea: ``sets back OPERATION``.
 
     Of an ``emergency`` (:mod:`~director_tui.operations.emergency` makes those) ``saves`` is what a stop keeps before
-    its first command, ``stops`` the stamps of the records that it stands on, or that a recovery ends, and ``kicks`` the
-    users to be disconnected by name, by director, where their directors know no other way.
+    its first command, or what was kept for a recovery, ``stops`` the stamps of the records that it stands on, or that a
+    recovery ends, and ``kicks`` the users to be disconnected by name, by director, where their directors know no other
+    way.
     """
 
     verb: Verb

@@ -18,7 +18,7 @@ from director_tui.link.reading import disagreements_of
 from director_tui.link.ring import director_name
 from director_tui.operations.confirmation import confirmation, disagreed_about, ring_words, sides_words
 from director_tui.operations.effect import Effect, call_of, effect_of
-from director_tui.operations.emergency_ground import KICKED_AT_A_TIME, kicks_by_name, still_usable, talking
+from director_tui.operations.emergency_ground import KICKED_AT_A_TIME, kicks_by_name, still_usable, tables, talking
 from director_tui.operations.forecasting import predict
 from director_tui.operations.gate import not_our_ring
 from director_tui.operations.plan import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from director_tui.config import DirectorConfig
     from director_tui.director.model import Backend
-    from director_tui.operations.plan import Check, Confirmation, Request, Standing, Target
+    from director_tui.operations.plan import Check, Confirmation, Request, Standing, Target, TargetChange
 
 
 def make_plan(request: Request, standing: Standing) -> Plan:
@@ -62,7 +62,7 @@ def make_plan(request: Request, standing: Standing) -> Plan:
         settings=standing.reading.settings,
     )
     kind, raised_by = confirmation(effect, standing)
-    commands = tuple(_commands(effect))
+    commands = tuple(sorted(_commands(effect, standing), key=lambda one: one.director))
     if request.emergency is Emergency.DISCONNECT:
         commands = tuple(_disconnecting(effect, standing))
     elif request.verb is Verb.UPLOAD:
@@ -127,7 +127,7 @@ def _director_in_use(standing: Standing) -> DirectorConfig:
     raise OperationRefused(f"{wanted} is no director of {standing.cluster.name}")
 
 
-def _commands(effect: Effect) -> list[Command]:
+def _commands(effect: Effect, standing: Standing) -> list[Command]:
     request = effect.request
     if request.verb is Verb.FLUSH_ALL:
         return [Command("all", call_of(request, None), Flushed(None))]
@@ -139,6 +139,7 @@ def _commands(effect: Effect) -> list[Command]:
             request.user if request.verb is Verb.MOVE else row.ip,
             call_of(request, targets[row.ip]),
             _check(request, targets[row.ip], row.now),
+            _where_else(row, standing) if request.emergency is not None else "",
         )
         for row in effect.to_do
     ]
@@ -165,6 +166,15 @@ def _destination(ip: str, standing: Standing) -> str:
         return access_to(ip, standing.cluster).destination(ip)
     except ConfigError as error:
         raise OperationRefused(str(error), error.remedy) from None
+
+
+def _where_else(row: TargetChange, standing: Standing) -> str:
+    """Where what the director in use shows already is to be done, as in another part of a split ring; else nothing."""
+    if row.after is None or row.now != row.after:
+        return ""
+    vhosts = row.after.vhosts
+    others = tables(standing.reading).items()
+    return next((name for name, table in others if row.ip in table and table[row.ip].vhosts != vhosts), "")
 
 
 def _line(command: Command, director: DirectorConfig, standing: Standing) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from director_tui.link.users import each_once
-from director_tui.operations.emergency import open_stop, settled
+from director_tui.operations.emergency import settled, stop_in
+from director_tui.operations.emergency_ground import tables
 from director_tui.operations.stop_keeping import Found, find_records, keep_over
 from director_tui.operations.stop_record import StopOver, addresses
 from director_tui.operations.who import who_am_i
@@ -42,9 +43,10 @@ async def look_for_stops(ring: Ring, reading: Reading, times: Times = SYSTEM_TIM
     found = await find_records(cluster.name, links, cluster.records, addresses(reading.rings.values()))
     if not cluster.read_only:
         now = times.utc()
-        tables = [snapshot.backends, *(view.backends for view in reading.views if view.backends)]
-        over = set.intersection(*({one.stamp for one in settled(found, table, now)} for table in tables))
+        each = (table.values() for table in tables(reading).values())
+        over = set.intersection(*({one.stamp for one in settled(found, table, now)} for table in each))
         for stamp in sorted(over):
             host = clean(socket.gethostname())
             await keep_over(StopOver(stamp, now, who_am_i(), host), cluster.name, links, cluster.records)
-    return StopsSeen(found, open_stop(found, snapshot.backends))
+        found = replace(found, over=found.over | over)
+    return StopsSeen(found, stop_in(found, reading))

@@ -16,23 +16,24 @@ from director_tui.link.ring import director_name
 from director_tui.link.users import each_once, sessions
 from director_tui.operations.emergency import (
     disconnect_plan,
-    open_stop,
+    left_to_stop,
     record_of,
     recover_plan,
+    stop_in,
     stop_plan,
 )
-from director_tui.operations.emergency_ground import kicks_by_name
+from director_tui.operations.emergency_ground import kicks_by_name, lowest
 from director_tui.operations.gate import Cure, refusal
 from director_tui.operations.plan import Emergency, Standing, Verb
 from director_tui.operations.stop_keeping import Found
 from director_tui.operations.stop_record import recover_script
+from director_tui.operations.stop_watch import look_for_stops
 from director_tui.operations.who import who_am_i
 from director_tui.state import state_folder
 from director_tui.ui.emergency_screen import RecoverForm, StopDialog
 from director_tui.ui.emergency_text import KeptAt
 from director_tui.ui.forms import ReadingFirst
 from director_tui.ui.plan_dialog import PlanDialog
-from director_tui.ui.stop_watch import find
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -76,16 +77,13 @@ class Emergencies:
         """Show what it would do, in the place of a sheet; or say why nothing is shown."""
         if before is None:
             self._touched = {}
-        if what is Emergency.STOP and not self._can_stop:
-            # All that a stop does is done: what is left of it is this.
-            what = Emergency.DISCONNECT
         refused = refusal(VERBS[what], self._circumstances())
         if refused is not None and refused.cure is not Cure.READING:
             return str(refused)
         go_on = partial(self._show, what, reason)
-        # Where nothing is at 0 nothing that was taken can be away, and a stop waits for nothing.
-        if refused is None and what is Emergency.STOP and not self._some_are_at_0:
-            self._found = Found()
+        # Where nothing is at 0 what was found before is enough, and a stop waits for nothing.
+        if refused is None and what is Emergency.STOP and not self._some_are_at_0 and self._watch.found is not None:
+            self._found = self._watch.found
             return await go_on(before)
         words = {
             Emergency.STOP: "the records of stops, here and on the directors",
@@ -100,16 +98,10 @@ class Emergencies:
         return await self.begin(plan.request.emergency or Emergency.STOP, shown, reason)
 
     @property
-    def _can_stop(self) -> bool:
-        present = self._watch.present
-        snapshot = present.reading.snapshot if present is not None else None
-        return snapshot is None or not snapshot.backends or any(one.vhosts for one in snapshot.backends)
-
-    @property
     def _some_are_at_0(self) -> bool:
         present = self._watch.present
-        snapshot = present.reading.snapshot if present is not None else None
-        return snapshot is None or not all(one.vhosts for one in snapshot.backends)
+        least = lowest(present.reading) if present is not None else ()
+        return not least or not all(one.vhosts for one in least)
 
     async def _read(self, what: Emergency) -> None:
         """A reading of every director, and what else the plan stands on. Raises DirectorTuiError."""
@@ -117,12 +109,11 @@ class Emergencies:
         ring = self._watch.ring
         if ring is None:
             raise LinkError("no director has been reached yet", "it is tried again by itself")
-        if what is Emergency.DISCONNECT:
-            self._sessions = {}
-            if kicks_by_name(reading):
-                self._sessions = (await sessions(ring, reading.views, times=self._times)).by_director
-        else:
-            self._found = await find(reading, ring)
+        if what is not Emergency.DISCONNECT:
+            self._found = (await look_for_stops(ring, reading, self._times)).found
+        self._sessions = {}
+        if what is not Emergency.RECOVER and not left_to_stop(reading) and kicks_by_name(reading):
+            self._sessions = (await sessions(ring, reading.views, times=self._times)).by_director
 
     async def _show(self, what: Emergency, reason: str, before: Sheet | None) -> str:
         standing = self._standing()
@@ -130,11 +121,11 @@ class Emergencies:
             return "nothing has been read yet"
         try:
             match what:
-                case Emergency.STOP:
+                case Emergency.STOP if left_to_stop(standing.reading) or not lowest(standing.reading):
                     return await self._show_stop(standing, reason, before)
                 case Emergency.RECOVER:
                     return await self._show_recovery(standing, reason, before)
-                case Emergency.DISCONNECT:
+                case _:  # and also where all that a stop does is done: what is left of it is this
                     plan = disconnect_plan(standing, self._sessions)
         except DirectorTuiError as error:
             return f"{error}: {error.remedy}" if error.remedy else str(error)
@@ -148,8 +139,7 @@ class Emergencies:
         return Standing(present.reading, ring.cluster)
 
     def _stop(self, standing: Standing) -> Stop | None:
-        snapshot = standing.reading.snapshot
-        return open_stop(self._found, snapshot.backends) if snapshot is not None else None
+        return stop_in(self._found, standing.reading)
 
     async def _show_stop(self, standing: Standing, reason: str, before: Sheet | None) -> str:
         plan = stop_plan(standing, self._stop(standing))

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from director_tui.operations.emergency import Choice, Now, RecoverRow, recover_rows
+from director_tui.operations.emergency_ground import lowest
 from director_tui.operations.stop_keeping import HERE
 from director_tui.operations.words import listed
 from director_tui.text import clean
@@ -218,8 +219,7 @@ class RecoverForm(Sheet):
 
     @property
     def _rows(self) -> tuple[RecoverRow, ...]:
-        snapshot = self._present.reading.snapshot
-        return recover_rows(snapshot.backends if snapshot is not None else (), self._stop, self._choice)
+        return recover_rows(lowest(self._present.reading), self._stop, self._choice)
 
     @property
     def _ticked(self) -> frozenset[str]:

@@ -65,6 +65,11 @@ def _numbers(plan: Plan) -> str:
     tags = {one.tag for one in usable}
     of_tags = f" in {plural(len(tags), 'tag')}" if len(tags) > 1 else ""
     most = max(now, key=lambda one: one.users, default=None)
+    if not usable:
+        still = plural(len(plan.commands), "backend")
+        return (
+            f"all {len(now):,} are at 0 on {clean(plan.director)}; {still} that others still send users to get 0 there"
+        )
     said = f"{plural(len(usable), 'usable backend')} of {len(now):,}{of_tags} get vhost count 0"
     if most is None or not there:
         return f"{said}; nobody is assigned to any"

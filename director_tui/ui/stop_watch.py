@@ -1,15 +1,16 @@
 """Whether an emergency stop is in force on a ring that is watched: by the records, and by what the ring lists.
 
-The records are looked for when the ring has changed, not at every reading: somebody who stops it sets counts to 0, and
-has put the record on the directors before.
+The records are looked for once at the beginning, and when the ring has changed, not at every reading: somebody who
+stops it sets counts to 0, and has put the record on the directors before.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from director_tui.link.users import each_once
+from director_tui.operations.emergency_ground import lowest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,21 +20,25 @@ if TYPE_CHECKING:
     from director_tui.link.ring import Ring
     from director_tui.operations.emergency import Stop
     from director_tui.operations.stop_keeping import Found
+    from director_tui.times import Times
 
 LOOK_AGAIN_S: Final = 60.0
-"""After so long it is looked again while a stop is in force: that it is over may be all that is new."""
+"""After so long it is looked again while there are records that nobody has ended: that one is over may be all that is
+new, or has to be said by us."""
 
 
 class StopWatch:
     """Looks for stops that are not over. Whoever makes one has to :meth:`end` it.
 
-    ``changed`` is called when the records say something else than before about the same reading.
+    ``changed`` is called when the records say something else than before about the same reading. ``found`` are the
+    records as they were found last, None before that.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], times: Times) -> None:
         self.stop: Stop | None = None
+        self.found: Found | None = None
         self._changed = changed
-        self._found: Found | None = None
+        self._times = times
         self._reading: Reading | None = None
         self._ring: Ring | None = None
         self._stands_on: tuple[object, ...] = ()
@@ -48,14 +53,18 @@ class StopWatch:
             return
         self._reading, self._ring = reading, ring
         silent = frozenset(view.director for view in reading.views if view.failure is not None)
-        stands_on = (tuple((one.ip, one.vhosts) for one in snapshot.backends), len(reading.views), silent)
+        seen = _of_one_time(reading)
+        least = lowest(seen)
+        stands_on = (tuple((one.ip, one.vhosts) for one in least), len(reading.views), silent)
         if stands_on != self._stands_on:
             self._stands_on = stands_on
-            self._judge(snapshot.backends)
-        if all(one.vhosts for one in snapshot.backends):
-            return  # whatever there is of records, nothing is stopped
-        late = self.stop is not None and snapshot.taken_mono_s - self._looked_mono_s > LOOK_AGAIN_S
-        if self._looking is None and (late or self._looked_at != stands_on):
+            self._judge(seen)
+        if not reading.views:
+            return  # whose records are ours is not known yet
+        # Where nothing is at 0 nothing is stopped; but what is over has to be said by somebody.
+        away = any(not one.vhosts for one in least)
+        late = self._open and snapshot.taken_mono_s - self._looked_mono_s > LOOK_AGAIN_S
+        if self._looking is None and (late or self.found is None or (away and self._looked_at != stands_on)):
             self._looked_at, self._looked_mono_s = stands_on, snapshot.taken_mono_s
             self._looking = asyncio.create_task(self._look(reading, ring), name="look for stop records")
 
@@ -66,32 +75,41 @@ class StopWatch:
 
     async def _look(self, reading: Reading, ring: Ring) -> None:
         try:
-            self._found = await find(reading, ring)
+            # Imported here: so the first frame comes sooner.
+            from director_tui.operations.stop_watch import look_for_stops
+
+            self.found = (await look_for_stops(ring, reading, self._times)).found
         finally:
             self._looking = None
-        now = self._reading.snapshot if self._reading is not None else None
         before = self.stop
-        if now is not None:
-            self._judge(now.backends)
+        if self._reading is not None:
+            self._judge(_of_one_time(self._reading))
             if self.stop != before:
                 self._changed()
 
-    def _judge(self, backends: Iterable[Backend]) -> None:
-        if self._found is None or not self._found.records:
+    @property
+    def _open(self) -> bool:
+        return self.found is not None and any(one.stamp not in self.found.over for one in self.found.records)
+
+    def _judge(self, reading: Reading) -> None:
+        if self.found is None or not self._open:
             self.stop = None
             return
-        # Imported when there is a record to judge: so the first frame comes sooner.
-        from director_tui.operations.emergency import open_stop
+        from director_tui.operations.emergency import stop_in
 
-        found = open_stop(self._found, backends)
+        found = stop_in(self.found, reading)
         self.stop = found if found is not None and found.in_force else None
 
 
-async def find(reading: Reading, ring: Ring) -> Found:
-    """The records here and on every director of the ring. Never raises; takes seconds where a director is silent."""
-    from director_tui.operations.stop_keeping import find_records
-    from director_tui.operations.stop_record import addresses
+def _of_one_time(reading: Reading) -> Reading:
+    """The reading without the word of the other directors where that is from before a change: what is back would seem
+    to be away on them."""
+    snapshot = reading.snapshot
+    own = next((one for one in reading.views if snapshot is not None and one.director == snapshot.director), None)
+    if snapshot is None or own is None or _counts(own.backends) == _counts(snapshot.backends):
+        return reading
+    return replace(reading, views=())
 
-    links = each_once(ring.links, reading.views)
-    cluster = ring.cluster
-    return await find_records(cluster.name, links, cluster.records, addresses(reading.rings.values()))
+
+def _counts(backends: Iterable[Backend]) -> list[tuple[str, int]]:
+    return [(one.ip, one.vhosts) for one in backends]

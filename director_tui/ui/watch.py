@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
     from director_tui.link.users import Sessions
+    from director_tui.operations.stop_keeping import Found
     from director_tui.times import Times
     from director_tui.ui.operating import Operating
 
@@ -56,7 +57,7 @@ class Watch:
         self._times = times
         self._operating = operating
         self._change_log = ChangeLog()
-        self._stops = StopWatch(self._show_stop)
+        self._stops = StopWatch(self._show_stop, times)
         self.ring: Ring | None = None
         self._monitor: Monitor | None = None
         self._session_takers: list[Callable[[Sessions], None]] = []
@@ -101,6 +102,11 @@ class Watch:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):
                     await self.ring.close()
+
+    @property
+    def found(self) -> Found | None:
+        """The records of stops as they were found last; None before that."""
+        return self._stops.found
 
     def read_now(self) -> None:
         if self._monitor is not None:

@@ -14,11 +14,13 @@ from director_tui.operations.emergency import (
     Now,
     Stop,
     disconnect_plan,
+    left_to_stop,
     open_stop,
     record_of,
     recover_plan,
     recover_rows,
     settled,
+    stop_in,
     stop_plan,
 )
 from director_tui.operations.plan import Confirmation, NobodyLeft, NoSessions, RowIs
@@ -116,6 +118,48 @@ def test_a_backend_that_had_zero_and_was_brought_up_in_between_is_saved_as_it_is
     assert {one.ip: one.vhosts for one in plan.request.saves} == COUNTS | {C: 60}
 
 
+def test_what_another_director_does_not_show_at_zero_is_stopped_there_and_saved_as_it_shows_it() -> None:
+    elsewhere = {"dir3": changed(BEFORE, backend(C, 7))}
+    plan = stop_plan(standing(on=reading(STOPPED, elsewhere=elsewhere)))
+    counts = COUNTS | {C: 7}
+    assert [(one.target, plan.director_of(one)) for one in plan.commands] == [(ip, "dir3") for ip in counts]
+    assert {one.ip: one.vhosts for one in plan.request.saves} == counts
+    half = reading(changed(STOPPED, backend(B, 17)), elsewhere=elsewhere)
+    plan = stop_plan(standing(on=half))
+    assert [(one.target, plan.director_of(one)) for one in plan.commands] == [
+        (B, "dir1"),
+        *((ip, "dir3") for ip in counts if ip != B),
+    ]
+
+
+def test_a_backend_that_the_director_in_use_does_not_list_is_named_and_saved() -> None:
+    plan = stop_plan(standing(on=reading(BEFORE, elsewhere={"dir2": (*BEFORE, backend("10.1.0.9", 30))})))
+    assert "10.1.0.9 is not stopped: dir2 lists it, and the director in use does not" in plan.warnings
+    assert {one.ip: one.vhosts for one in plan.request.saves} == COUNTS | {"10.1.0.9": 30}
+    assert "10.1.0.9" not in plan.request.ips
+
+
+def test_a_state_in_which_a_monitor_makes_directors_differ_leaves_nothing_to_be_stopped() -> None:
+    flapping = reading(STOPPED, elsewhere={"dir2": changed(STOPPED, replace(STOPPED[0], state=State.DOWN))})
+    assert not left_to_stop(flapping)
+    with pytest.raises(OperationRefused, match="nothing to do"):
+        stop_plan(standing(on=flapping))
+
+
+def test_a_stop_after_something_has_set_other_counts_saves_those_of_the_first() -> None:
+    """A monitor, or somebody by hand: nobody has ended the stop, so the oldest counts count, for a day."""
+    set_by_it = tuple(replace(one, vhosts=100) for one in BEFORE)
+    stop = opened(record(COUNTS, -60), backends=set_by_it)
+    assert not stop.in_force
+    plan = stop_plan(standing(set_by_it), stop)
+    assert {one.ip: one.vhosts for one in plan.request.saves} == COUNTS | {C: 100}
+    assert plan.request.stops == stop.stamps
+    old = opened(record(COUNTS, -60 * 25), backends=set_by_it)
+    assert {one.vhosts for one in stop_plan(standing(set_by_it), old).request.saves} == {100}
+    unknowing = record(dict.fromkeys(COUNTS, 100), 20)
+    assert {ip: one.vhosts for ip, one in opened(record(COUNTS), unknowing).saved.items()} == COUNTS | {C: 100}
+
+
 # --- which stop is open ------------------------------------------------------------------------------------------
 
 
@@ -156,6 +200,33 @@ def test_a_stop_of_long_ago_that_nobody_ended_gives_nothing_back() -> None:
     stop = opened(old, record(COUNTS))
     assert {ip: one.vhosts for ip, one in stop.saved.items()} == COUNTS, "C had 0 on purpose"
     assert stop.began == record(COUNTS)
+
+
+def test_a_stop_is_in_force_as_long_as_any_director_has_something_of_it() -> None:
+    found = Found((record(COUNTS),))
+    stop = stop_in(found, reading(BEFORE, elsewhere={"dir3": STOPPED}))
+    assert stop is not None
+    assert stop.stopped == (A, B, D, GOLD1, GOLD2)
+    assert stop_in(found, reading(BEFORE)) is None
+    plan = recover_plan(standing(on=reading(BEFORE, elsewhere={"dir3": STOPPED})), stop)
+    assert [(one.target, plan.director_of(one)) for one in plan.commands] == [
+        (ip, "dir3") for ip, count in COUNTS.items() if count
+    ]
+
+
+def test_two_stops_at_the_same_time_are_one() -> None:
+    both = opened(record(COUNTS), record(COUNTS, 0.1))
+    assert len(both.records) == 2
+    assert recover_plan(standing(STOPPED), both).request.stops == both.stamps
+
+
+def test_a_backend_that_is_drained_long_after_a_stop_that_nobody_ended_is_no_stop() -> None:
+    by_hand = tuple(replace(one, vhosts=100) for one in BEFORE)
+    drained = changed(by_hand, replace(by_hand[0], vhosts=0))
+    found = Found((record(COUNTS),))
+    assert open_stop(found, drained, NOON + timedelta(hours=23)) is not None
+    assert open_stop(found, drained, NOON + timedelta(hours=25)) is None
+    assert open_stop(found, STOPPED, NOON + timedelta(days=3)) is not None, "a stop may last"
 
 
 def test_what_is_back_by_the_script_is_found_to_be_over_but_not_at_once() -> None:

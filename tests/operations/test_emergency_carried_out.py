@@ -15,7 +15,7 @@ from director_tui.operations import executor as executor_module
 from director_tui.operations import operation as operation_module
 from director_tui.operations import proof as proof_module
 from director_tui.operations import stop_keeping
-from director_tui.operations.emergency import Stop, open_stop, recover_plan, stop_plan
+from director_tui.operations.emergency import Stop, recover_plan, stop_in, stop_plan
 from director_tui.operations.plan import Outcome, Standing
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.stop_keeping import Found, find_records
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from director_tui.operations.plan import Plan
+    from director_tui.operations.progress import Progress
 
 A, B, C, D = IPS
 COUNTS = {A: 100, B: 17, C: 0, D: 1000}
@@ -61,8 +62,7 @@ async def found(made: Bench) -> Found:
 
 async def stop_of(made: Bench) -> Stop | None:
     reading = await made.reading()
-    assert reading.snapshot is not None
-    return open_stop(await found(made), reading.snapshot.backends)
+    return stop_in(await found(made), reading)
 
 
 async def to_stop(made: Bench) -> Plan:
@@ -113,6 +113,66 @@ async def test_a_stop_and_its_recovery() -> None:
         assert await stop_of(made) is None
         counted(made, {B: 0})
         assert await stop_of(made) is None, "a backend that is taken out later is no stop"
+
+
+async def test_a_recovery_while_a_stop_of_somebody_else_goes_on_does_not_say_that_it_is_over() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        plan = await to_recover(made)
+
+        def their_next_command(progress: Progress) -> None:
+            if progress.outcome is Outcome.APPLIED and not progress.notes[-1].endswith("R again"):
+                counted(made, {B: 0})
+
+        executor = made.another_executor(their_next_command)
+        ended = await executor.run(plan, "")
+        assert ended.notes[-1] == f"the stop is not over, for {B} is at 0: R again"
+        assert not (await found(made)).over
+        stop = await stop_of(made)
+        assert stop is not None
+        assert stop.in_force
+        await made.executor.run(await to_recover(made), "")
+        assert (counts(made), await stop_of(made)) == (COUNTS, None)
+
+
+async def test_a_monitor_that_sets_counts_in_the_middle_of_a_stop_takes_none_from_the_record() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+
+        def again() -> bytes:
+            made.directors.carry_out(f"update {D} 0")
+            counted(made, dict.fromkeys(IPS, 100))
+            return b""
+
+        made.directors.met[f"update {D} 0"] = again  # type: ignore[assignment]
+        ended = await made.executor.run(await to_stop(made), "")
+        assert ended.outcome is Outcome.NOT_APPLIED
+        assert ended.lines[0].note == "vhost count 100, though doveadm said that it was done"
+        made.directors.met.clear()
+        made.clock.now_s += 1
+        ended = await made.executor.run(await to_stop(made), "")
+        assert (ended.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0})
+        assert (await found(made)).records[-1].saved == COUNTS | {C: 100}
+        await made.executor.run(await to_recover(made), "")
+        assert counts(made) == COUNTS | {C: 100}, "C had 0, and then the monitor's count"
+
+
+async def test_what_one_director_does_not_show_stopped_is_stopped_there() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        made.directors.own["d3"] = {B: ("", 17, "up", 100)}
+        counted(made, dict.fromkeys(IPS, 0))
+
+        def merged() -> bytes:
+            made.directors.own.clear()
+            return b""
+
+        made.directors.met[f"update {B} 0"] = merged  # type: ignore[assignment]
+        ended = await made.executor.run(await to_stop(made), "")
+        assert made.directors.changes == [("d3", f"update {B} 0")]
+        assert ended.outcome is Outcome.APPLIED
+        assert (await found(made)).records[0].saved == {A: 0, B: 17, C: 0, D: 0}
 
 
 async def test_a_full_disk_here_is_no_obstacle_when_a_director_takes_the_record(
@@ -267,8 +327,10 @@ async def test_a_stop_that_the_script_has_undone_is_said_to_be_over() -> None:
         made.clock.now_s += 3600
         counted(made, COUNTS)
         made.directors.own["d3"] = {A: ("", 0, "up", 0)}
-        assert (await look_for_stops(made.ring, await made.reading(), made.clock.times)).stop is None
-        assert not (await found(made)).over, "one director still has something of it"
+        seen = await look_for_stops(made.ring, await made.reading(), made.clock.times)
+        assert seen.stop is not None
+        assert seen.stop.stopped == (A,), "one director still has something of it"
+        assert not (await found(made)).over
         made.directors.own.clear()
         await look_for_stops(made.ring, await made.reading(), made.clock.times)
         there = await found(made)

@@ -20,11 +20,12 @@ import pytest
 from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.server import serve
 from director_tui.director import doveadm
+from director_tui.director.model import State
 from director_tui.errors import OperationRefused
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Ssh
 from director_tui.link.users import each_once
-from director_tui.operations.emergency import Stop, disconnect_plan, open_stop, recover_plan, stop_plan
+from director_tui.operations.emergency import Stop, disconnect_plan, recover_plan, stop_in, stop_plan
 from director_tui.operations.plan import Outcome, Standing
 from director_tui.operations.stop_keeping import Found, find_records
 from director_tui.operations.stop_record import addresses
@@ -91,8 +92,7 @@ async def found(bench: Bench, reading: Reading) -> Found:
 async def now(bench: Bench) -> tuple[Standing, Stop | None]:
     reading = await bench.monitor.fresh()
     reading = reading if reading.views else await bench.monitor.fresh()
-    assert reading.snapshot is not None
-    return Standing(reading, bench.ring.cluster), open_stop(await found(bench, reading), reading.snapshot.backends)
+    return Standing(reading, bench.ring.cluster), stop_in(await found(bench, reading), reading)
 
 
 async def test_a_stop_and_its_recovery_by_another_operator(
@@ -110,6 +110,59 @@ async def test_a_stop_and_its_recovery_by_another_operator(
     ended = await bench.executor.run(recover_plan(standing, stop), "")
     assert ended.outcome is Outcome.APPLIED
     assert await counts(bench) == before
+    assert (await now(bench))[1] is None
+
+
+async def test_a_director_that_is_down_during_a_stop_is_back_for_the_recovery(bench: Bench) -> None:
+    before = await counts(bench)
+    await now(bench)
+    await bench.by_hand(bench.there.stop, 2)
+    standing, _ = await now(bench)
+    ended = await bench.executor.run(stop_plan(standing), "")
+    assert ended.outcome is Outcome.APPLIED
+    assert any(note.startswith("seen on 2 of 3 directors; not on ") for note in ended.notes), ended.notes
+    await bench.by_hand(bench.there.start_again, 2)
+    assert await counts(bench) == dict.fromkeys(before, 0), "it takes the counts of the ring, and not its configuration"
+    standing, stop = await now(bench)
+    assert stop is not None
+    ended = await bench.executor.run(recover_plan(standing, stop), "")
+    assert ended.outcome is Outcome.APPLIED
+    assert await counts(bench) == before
+
+
+async def test_what_a_monitor_sets_meanwhile_is_seen_and_no_saved_count_is_lost(bench: Bench) -> None:
+    before = await counts(bench)
+    first = next(ip for ip, count in before.items() if count == 17)
+    met: list[asyncio.Task[None]] = []
+
+    def interfere(progress: object) -> None:
+        """It sets one up that is up, and gives it a count of its own, as soon as it is at 0."""
+        line = next((line for line in bench.shown[-1].lines if line.target == first), None)
+        if line is not None and line.elapsed_s is not None and not met:
+            met.append(asyncio.create_task(bench.by_hand(bench.there.set_state, first, State.UP)))
+            met.append(asyncio.create_task(bench.by_hand(bench.there.set_vhosts, first, 55)))
+
+    bench.on_shown = interfere
+    ended = await bench.executor.run(stop_plan(*await now(bench)), "")
+    await asyncio.gather(*met)
+    assert met
+    assert ended.outcome is not Outcome.APPLIED, "it is not at 0 on every director, or was so for a moment only"
+    assert await counts(bench) == dict.fromkeys(before, 0) | {first: 55}
+    standing, stop = await now(bench)
+    assert stop is not None
+    ended = await bench.executor.run(stop_plan(standing, stop), "the rest")
+    assert [line.target for line in ended.lines] == [first]
+    assert ended.outcome is Outcome.APPLIED
+    standing, stop = await now(bench)
+    assert stop is not None
+    assert {ip: one.vhosts for ip, one in stop.saved.items()} == before
+    # And once more before the recovery, on another one: that one is left as it is unless somebody wants it back.
+    other = next(ip for ip, count in before.items() if count == 250)
+    await bench.by_hand(bench.there.set_vhosts, other, 100)
+    standing, stop = await now(bench)
+    ended = await bench.executor.run(recover_plan(standing, stop), "")
+    assert ended.outcome is Outcome.APPLIED
+    assert await counts(bench) == before | {other: 100}
     assert (await now(bench))[1] is None
 
 

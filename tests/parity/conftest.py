@@ -87,6 +87,10 @@ class AnyRing(ABC):
     def stop(self, director: int) -> None: ...
 
     @abstractmethod
+    def start_again(self, director: int) -> None:
+        """After stop(); returns when the ring is synced."""
+
+    @abstractmethod
     def cut_off(self, director: int) -> None:
         """Only of splitting_ring."""
 
@@ -173,6 +177,9 @@ class Practice(AnyRing):
     def stop(self, director: int) -> None:
         self.ring.stop_director(director)
 
+    def start_again(self, director: int) -> None:
+        self.ring.start_director(director)
+
     def cut_off(self, director: int) -> None:
         self.ring.cut_off(director)
 
@@ -257,6 +264,11 @@ class Real(AnyRing):
     def stop(self, director: int) -> None:
         self._stopped.add(director)
         self.ring.directors[director].stop()
+
+    def start_again(self, director: int) -> None:
+        self._stopped.discard(director)
+        self.ring.directors[director].start()
+        self.ring.wait_synced(60)
 
     def cut_off(self, director: int) -> None:
         self.ring.cut_off(director)

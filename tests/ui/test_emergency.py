@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from director_tui.director import parse
-from director_tui.director.record_commands import store
+from director_tui.director.record_commands import fetch, store
 from director_tui.errors import ConnectionLost, OperationRefused
 from director_tui.operations.plan import Emergency, Target, Verb
 from director_tui.operations.progress import LineStatus
@@ -83,7 +83,7 @@ async def test_a_stop_that_was_made_here_is_known_with_no_director_that_keeps_an
 
 async def test_the_red_line_goes_when_all_have_their_counts_again() -> None:
     ring = stopped_ring()
-    keep_there(ring, record())
+    keep_there(ring, record(time=datetime.now(UTC)))
     async with dashboard(ring) as screen:
         await screen.until(RED)
         for row in BEFORE[:2]:
@@ -91,6 +91,26 @@ async def test_the_red_line_goes_when_all_have_their_counts_again() -> None:
         await screen.until("vhosts 0 → 50", RED)
         ring.set("10.1.0.7", vhosts=10)
         await screen.until("vhosts 0 → 10", gone=[RED])
+
+
+async def test_what_is_back_by_itself_is_said_to_be_over_so_that_a_backend_drained_later_is_no_stop() -> None:
+    """As after a recovery by the script; and it is seen although nothing was at 0 any more when this program began."""
+    ring, clock = FakeRing(list(BEFORE)), Clock()
+    keep_there(ring, record(time=datetime.now(UTC) - timedelta(hours=1)))
+    async with dashboard(ring, times=clock.times) as screen:
+        await screen.wait(lambda: all(b"over-" in told(ring, name) for name in DIRECTORS), "the word that it is over")
+        ring.set("10.1.0.1", vhosts=0)
+        await screen.until("vhosts 100 → 0")
+        await screen.readings(ring, 6)
+        assert RED not in screen
+
+
+def told(ring: FakeRing, director: str) -> bytes:
+    """What is kept on this director."""
+    call = fetch("~/.director-tui", "0123456789abcdef")
+    answer = ring.records[director].answer(("sh", *call.words))
+    assert answer is not None
+    return answer(b"").stdout
 
 
 async def test_the_red_line_goes_when_somebody_has_said_that_it_is_over() -> None:
@@ -298,12 +318,14 @@ async def test_when_all_are_stopped_e_leads_to_disconnecting_everyone() -> None:
         assert kicks == [("proxy", "kick", "-h", row.ip) for _ in DIRECTORS for row in BEFORE]
 
 
-async def test_it_is_withheld_while_any_director_has_a_usable_backend() -> None:
+async def test_what_one_director_does_not_show_at_0_is_stopped_there_and_nobody_is_disconnected_before() -> None:
     ring = stopped_ring()
     ring.tables[DIRECTORS[1]] = [BEFORE[0], *ring.rows[1:]]
-    async with changing(ring) as (screen, agreed):
+    async with changing(ring, (120, 60)) as (screen, agreed):
         await screen.press("E")
-        await screen.until("nobody is disconnected yet: 10.1.0.1 is usable on")
+        await screen.until("all 3 are at 0 on ops@dir1.example.com; 1 backend that others still send users")
+        await screen.until("Runs on ops@dir2.example.com", "doveadm director update 10.1.0.1 0", gone=["kick"])
+        assert _plan(screen).request.saves[0].vhosts == BEFORE[0].vhosts
         assert agreed.plans == []
 
 
