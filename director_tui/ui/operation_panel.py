@@ -16,12 +16,14 @@ from director_tui.director.doveadm import ENVIRONMENT
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
+from director_tui.ui.backends_table import BackendRow
 from director_tui.ui.columns import Column
 from director_tui.ui.dialogs import QUIET_S
 from director_tui.ui.format import ATTENTION, DANGER, DOT, MUTED, NAME_WIDTH, PLAIN, STYLES, Piece, shortened
 from director_tui.ui.grid import Grid
 from director_tui.ui.lines import Lines, Sentences
 from director_tui.ui.operation_words import FLUSHES, NOT_CANCELLABLE, flush_words, standing
+from director_tui.ui.spread_table import SPREAD_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -190,20 +192,31 @@ class OperationPanel(Vertical):
             wide=lambda row: "status" if row.said else "",
             id="commands",
         )
+        self._spread = Grid[BackendRow](SPREAD_COLUMNS, key=lambda row: row.backend.ip, id="spread")
         self._notes = Sentences(id="operation-notes")
 
     def compose(self) -> ComposeResult:
         yield self._head
         yield self._question
         yield self.grid
+        yield self._spread
         yield self._notes
 
     def on_grid_notice(self, event: Grid.Notice) -> None:
         """What a command said may take the lines below it; nobody need be told."""
         event.stop()
 
-    def show(self, progress: Progress, follow: Follow | None, now_s: float, room: int, more: str = "") -> None:
-        """Draw it in at most ``room`` lines. ``follow`` is the next step that is offered, ``more`` one more note."""
+    def show(
+        self,
+        progress: Progress,
+        follow: Follow | None,
+        now_s: float,
+        room: int,
+        more: str = "",
+        spread: Sequence[BackendRow] = (),
+    ) -> None:
+        """Draw it in at most ``room`` lines. ``follow`` is the next step that is offered, ``more`` one more note. Where
+        all is well, ``spread`` takes the place of the commands, which the journal has."""
         self.display = True
         question = progress.question if progress.phase is Phase.ASKING else ""
         self._question.ask(question, max(1, room - 1))
@@ -217,10 +230,12 @@ class OperationPanel(Vertical):
         if not self.grid.has_focus and (at := _at(progress)) is not None:
             self.grid.move_cursor(str(at))
         taken = len(head) + len(notes) + (3 if question else 0)
-        lines = min(len(rows) + 1, room - taken)
+        self._spread.set_rows(spread)
+        lines = min(len(spread or rows) + 1, room - taken)
+        shown, other = (self._spread, self.grid) if spread else (self.grid, self._spread)
         # Its header alone would say nothing.
-        self.grid.display = lines > 1
-        self.grid.styles.height = max(2, lines)
+        shown.display, other.display = lines > 1, False
+        shown.styles.height = max(2, lines)
 
 
 def _head(progress: Progress, now_s: float) -> Iterator[Content]:

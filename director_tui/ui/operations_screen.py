@@ -11,6 +11,7 @@ from director_tui.operations.plan import Emergency, Outcome
 from director_tui.operations.progress import Phase
 from director_tui.text import clean, clean_lines
 from director_tui.ui import format
+from director_tui.ui.backends_table import backend_rows
 from director_tui.ui.commands import bindings
 from director_tui.ui.dashboard import FilterLine
 from director_tui.ui.follow import follow, spread_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from director_tui.operations.plan import Request
     from director_tui.operations.progress import Progress
     from director_tui.times import Times
+    from director_tui.ui.backends_table import BackendRow
     from director_tui.ui.format import Part
     from director_tui.ui.live import Present
     from director_tui.ui.operating import AskJournal, Kept
@@ -116,16 +118,25 @@ class OperationsScreen(LiveScreen):
             return
         self.set_class(progress.running, "-running")
         # While it runs it matters most; then what was done before may be looked for.
-        lines = self.size.height * (6 if progress.running else 4) // 10
+        recovered = progress.plan.request.emergency is Emergency.RECOVER and progress.outcome is Outcome.APPLIED
+        lines = self.size.height * (6 if progress.running or recovered else 4) // 10
         if self.has_class("-low") and progress.running:
             lines = self.size.height - (2 if self.has_class("-tiny") else 4)
         was_asked = isinstance(self.focused, Button)
-        recovered = progress.plan.request.emergency is Emergency.RECOVER and progress.outcome is Outcome.APPLIED
         spread = spread_of(reading) if recovered else None
         more = spread.words if spread is not None else ""
-        self._panel.show(progress, following, self.times.mono_s(), lines, more)
+        rows = self._spread_rows() if spread is not None else ()
+        self._panel.show(progress, following, self.times.mono_s(), lines, more, rows)
         if was_asked and progress.phase is not Phase.ASKING:
             self.set_focus(self._grid)
+
+    def _spread_rows(self) -> Sequence[BackendRow]:
+        present = self.present
+        if present is None or present.reading.snapshot is None:
+            return ()
+        settings, now = present.reading.settings, self.times.utc()
+        consistent = settings is None or settings.consistent_hashing
+        return backend_rows(present.reading.snapshot, present.history, self.cluster.names, now, consistent=consistent)
 
     def on_question_decided(self, event: Question.Decided) -> None:
         self.set_focus(self._grid)
