@@ -195,12 +195,13 @@ def recover_script(record: StopRecord, doveadm: Sequence[str]) -> bytes:
     return script.encode("utf-8", "surrogateescape")
 
 
+# Whoever types one of these may be in a csh, which knows no VARIABLE=value in front of a command.
 # All at once and never one by one by hand: the first backend to come back would be given everyone.
 _SCRIPT: Final = """\
 #!/bin/sh
 # Sets the vhost counts of {cluster} back that the emergency stop took, {taken}.
 # On any director of the ring:  sh {name}
-# Other words for doveadm:      DOVEADM='sudo doveadm' sh {name}
+# Other words for doveadm:      env DOVEADM='sudo doveadm' sh {name}
 DOVEADM=${{DOVEADM:-{words}}}
 failed=
 set_back() {{

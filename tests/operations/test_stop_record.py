@@ -208,6 +208,8 @@ def test_the_script_has_the_words_of_its_director_whatever_is_in_them(
     ran = run_script(("env", "A=b", doveadm, *odd))
     assert ran.returncode == 0
     assert (tmp_path / "calls").read_text().splitlines() == [f"{' '.join(odd)} {call}" for call in ALL]
+    usage = next(line for line in (tmp_path / RECORD.script_name).read_text().splitlines() if "Other words" in line)
+    assert usage.endswith(f"env DOVEADM='sudo doveadm' sh {RECORD.script_name}"), "a csh, too, knows env"
     again = run_script(("/nowhere/doveadm",), DOVEADM=shlex.join([doveadm, "-v"]))
     assert again.returncode == 0
     assert (tmp_path / "calls").read_text().splitlines() == [f"-v {call}" for call in ALL]
