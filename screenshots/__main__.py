@@ -19,7 +19,9 @@ from unittest.mock import patch
 
 from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.configuration import backend_names
+from director_tui.demo.records import Records
 from director_tui.demo.ring import PracticeRing
+from director_tui.director.doveadm import ENVIRONMENT
 from director_tui.director.model import State
 from director_tui.link.ring import Ring
 from director_tui.theme_files import BUILT_IN, DEFAULT
@@ -45,6 +47,8 @@ TURNS: Final = 25
 """More turns of the event loop than an answer takes to be published."""
 PATIENCE_S: Final = 60.0
 """Only a hang takes so long."""
+
+FOLDER_HERE: Final = ".local/state/director-tui"
 
 WIDE: Final = (120, 36)
 SMALL: Final = (80, 24)
@@ -83,6 +87,7 @@ class Directors:
 
     def __init__(self, ring: PracticeRing) -> None:
         self.ring: Final = ring
+        self.records: Final = [Records() for _ in ring.directors]
         self.calls = 0
 
     async def connect(self, destination: str) -> Director:
@@ -105,8 +110,9 @@ class Director:
 
     async def run(self, argv: Sequence[str], limit_s: float, *, stdin: bytes = b"", kept: bool = False) -> Reply:
         self._directors.calls += 1
-        words = [word for word in argv if word != "env" and "=" not in word]
-        answer = self._directors.ring.execute(self._number, words)
+        words = argv[len(ENVIRONMENT) :]
+        keep = self._directors.records[self._number].answer(words)
+        answer = keep(stdin) if keep is not None else self._directors.ring.execute(self._number, words)
         return Reply(answer.status, answer.stdout, answer.stderr)
 
     async def open_shell(self, *, go_on: bool = False) -> Shell:
@@ -130,7 +136,8 @@ class Shell:
         return asyncio.ensure_future(self._director.run(argv, 0.0))
 
     def finish(self) -> None:
-        self.ended.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +224,14 @@ async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
         return Ring(cluster, cast("Any", directors))
 
     app = DirectorApp(cluster, open_ring, theme=DEFAULT, times=Times(clock.mono_s, clock.utc))
-    # The journal tells who did it, which is not whoever makes the pictures.
-    with patch("director_tui.operations.journal.who_am_i", lambda: "ops"):
+    # The journal and the records tell who did it and where, which is not whoever makes the pictures.
+    with (
+        patch("director_tui.operations.journal.who_am_i", lambda: "ops"),
+        patch("director_tui.operations.executor.who_am_i", lambda: "ops"),
+        patch("socket.gethostname", lambda: "admin1"),
+        patch("getpass.getuser", lambda: "ops"),
+        patch("director_tui.ui.emergencies.state_folder", lambda cluster: Path.home() / FOLDER_HERE / cluster),
+    ):
         async with app.run_test(size=size) as pilot:
             shown = Stage(app, pilot, directors, clock)
             await shown.pass_ten_minutes()
@@ -263,6 +276,29 @@ async def _operation(shown: Stage) -> None:
     await shown.read()
 
 
+async def _stop(shown: Stage) -> None:
+    """The storage groans."""
+    await shown.press("q", "E")
+    await shown.until_it_may_act()
+
+
+async def _stopped(shown: Stage) -> None:
+    """Somebody else has looked away, and sees on the dashboard what was done."""
+    await shown.press(*"mail-eu", "enter")
+    await shown.until("Next: disconnect everyone")
+    await shown.press("q")
+    shown.clock.advance(STEP_S)
+    shown.directors.ring.advance(STEP_S)
+    await shown.read()
+    await shown.until("EMERGENCY STOP in force")
+    await shown.read()
+
+
+async def _recovery(shown: Stage) -> None:
+    await shown.press("R")
+    await shown.until("had 0 before")
+
+
 def _in_theme(name: str) -> Play:
     async def play(shown: Stage) -> None:
         shown.app.theme = name
@@ -280,6 +316,9 @@ STORIES: Final[dict[tuple[int, int], dict[str, Play]]] = {
         "find-user": _find_user,
         "plan": _plan,
         "operation": _operation,
+        "stop": _stop,
+        "stopped": _stopped,
+        "recovery": _recovery,
     },
     SMALL: {"dashboard-80x24": _dashboard},
 }

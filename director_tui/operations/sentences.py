@@ -203,7 +203,7 @@ def _of_the_verb(effect: Effect, standing: Standing) -> Iterator[str]:
             yield from _left_on_remove(effect, standing)
         case Verb.FORGET_USERS:
             yield "-F ends no session: a user can be on two backends at once"
-        case Verb.FLUSH_ALL:
+        case Verb.FLUSH_ALL if request.emergency is None:
             every = len(effect.tags)
             yield f"it goes through all backends{f' of all {every} tags' if every > 1 else ''} and undoes moves by hand"
         case Verb.MOVE:
@@ -291,7 +291,8 @@ def notes(effect: Effect, standing: Standing) -> Iterator[str]:
         case Verb.REMOVE:
             yield from _still_written(effect, settings)
         case Verb.FLUSH | Verb.FLUSH_ALL:
-            yield "users whose hash leads to where they are stay there"
+            if effect.request.emergency is None:  # else there is nowhere that a hash leads to
+                yield "users whose hash leads to where they are stay there"
             yield "once begun it can't be cancelled; its end is not the end of the last moves"
         case Verb.FORGET_USERS:
             yield "who is forgotten is assigned again at the next login or session refresh"

@@ -66,9 +66,9 @@ def follow(progress: Progress, reading: Reading | None) -> Follow | None:
     if progress.running or outcome is None:
         return None
     if outcome is not Outcome.APPLIED:
-        return Follow("try the rest again", "what has it by now needs no command", emergency=emergency)
+        return Follow("try the rest again", "where it is not applied yet", emergency=emergency)
     if emergency is Emergency.STOP:
-        return Follow("disconnect everyone", "whoever is connected stays until that", emergency=Emergency.DISCONNECT)
+        return Follow("disconnect everyone", "because their sessions go on until then", emergency=Emergency.DISCONNECT)
     if emergency is Emergency.RECOVER and (spread := spread_of(reading)) is not None and spread.skewed:
         because = f"follows {progress.id}"
         request = Request(Verb.FLUSH_ALL, because=because)

@@ -124,8 +124,9 @@ class OperationsScreen(LiveScreen):
             lines = self.size.height - (2 if self.has_class("-tiny") else 4)
         was_asked = isinstance(self.focused, Button)
         spread = spread_of(reading) if recovered else None
-        more = spread.words if spread is not None else ""
-        rows = self._spread_rows() if spread is not None else ()
+        more, rows = "", self._spread_rows() if recovered else ()
+        if recovered:
+            more = spread.words if spread is not None else "no user is assigned to a backend yet"
         self._panel.show(progress, following, self.times.mono_s(), lines, more, rows)
         if was_asked and progress.phase is not Phase.ASKING:
             self.set_focus(self._grid)

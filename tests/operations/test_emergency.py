@@ -310,6 +310,8 @@ def test_everyone_is_flushed_at_once_and_then_kicked_on_every_director() -> None
     assert words[:3] == ("director", "flush", "--max-parallel")
     assert int(words[3]) > users
     assert plan.commands[0].check == NobodyLeft()
+    said = (*plan.warnings, *plan.notes)
+    assert not any("hash leads to" in one or "moves by hand" in one for one in said), "nobody stays, nobody is moved"
     assert [(one.director, one.call.words, one.check) for one in plan.commands[1:]] == [
         (name, ("proxy", "kick", "-h", ip), NoSessions(name, ip)) for name in ("dir1", "dir2", "dir3") for ip in COUNTS
     ]
