@@ -19,7 +19,7 @@ from director_tui.link.ssh import Reply
 from director_tui.link.users import sessions, sessions_by_backend
 from director_tui.operations.executor import Executor
 from director_tui.operations.journal import Journal
-from director_tui.operations.plan import Request, Standing, Target, Verb
+from director_tui.operations.plan import Request, Standing, Verb
 from director_tui.operations.planning import make_plan
 from director_tui.times import Times
 from tests.link.fakes import FakeConnection, FakeDirectors, FakeSsh, ring_output, status_output, until
@@ -315,10 +315,6 @@ async def bench(*, shell: bool = True, configured: Sequence[str] = (), **setting
         polling.cancel()
         await asyncio.wait([polling])
         await ring.close()
-
-
-def update(vhosts: int, *ips: str) -> Request:
-    return Request(Verb.UPDATE, tuple(Target(ip, vhosts) for ip in ips))
 
 
 def failed(status: int, words: str) -> Reply:

@@ -37,7 +37,8 @@ from director_tui.operations.record import Event
 from director_tui.operations.unseen_flush import UnseenFlush, forget_flushes, remember_flush, unseen_flushes
 from director_tui.state import lock_state, state_folder
 from tests.link.fakes import until
-from tests.operations.fakes import IPS, bench, failed, update
+from tests.operations.fakes import IPS, bench, failed
+from tests.operations.standing import update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

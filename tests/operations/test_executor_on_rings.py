@@ -34,7 +34,7 @@ from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.record import Event
 from director_tui.operations.unseen_flush import unseen_flushes
 from tests.link.fakes import until
-from tests.operations.fakes import update
+from tests.operations.standing import update
 from tests.parity.conftest import Practice, Real
 from tests.ring.real import RealRing
 

@@ -10,7 +10,8 @@ from director_tui.link.ssh import Reply
 from director_tui.operations import proof as proof_module
 from director_tui.operations.following import next_request, set_back
 from director_tui.operations.plan import Emergency, Outcome, Request, Target, Verb
-from tests.operations.fakes import IPS, Bench, bench, failed, update
+from tests.operations.fakes import IPS, Bench, bench, failed
+from tests.operations.standing import update
 
 A, B, C, D = IPS
 
