@@ -12,7 +12,6 @@ from director_tui.director.changes import ChangeLog
 from director_tui.errors import LinkError
 from director_tui.link.history import History
 from director_tui.link.reading import LinkState, LinkStatus, Reading
-from director_tui.link.users import sessions
 from director_tui.ui.live import Present
 from director_tui.ui.stop_watch import StopWatch
 
@@ -136,6 +135,9 @@ class Watch:
             if self._sessions is not None:
                 take(self._sessions)
             return
+        # Imported when somebody asks: so the first frame comes sooner.
+        from director_tui.link.users import sessions
+
         self._session_takers, self._sessions = [take], None
         views = self.present.reading.views if self.present is not None else ()
         try:
