@@ -114,10 +114,11 @@ class RingView:
 
     peers: tuple[DirectorPeer, ...]
     unidentified: tuple[str, ...] = ()
+    self_peer: DirectorPeer | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def self_peer(self) -> DirectorPeer | None:
-        return next((peer for peer in self.peers if peer.type == "self"), None)
+    def __post_init__(self) -> None:
+        # Kept: all that is told of a ring begins with it.
+        object.__setattr__(self, "self_peer", next((peer for peer in self.peers if peer.type == "self"), None))
 
     @property
     def identity(self) -> tuple[str, int] | None:

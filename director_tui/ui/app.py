@@ -488,7 +488,9 @@ class DirectorApp(App[None], inherit_bindings=False):
             super().refresh_css(animate)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        return themes.filters(super().get_line_filters(), self.current_theme, color=not self.no_color)
+        # Asked for by every widget that is drawn: Textual's current_theme makes a table of all themes each time.
+        shown = self._themes.by_name[self.theme]
+        return themes.filters(super().get_line_filters(), shown, color=not self.no_color)
 
     def action_help_quit(self) -> None:
         """ctrl+c with nothing selected."""
