@@ -123,6 +123,7 @@ def test_everything_but_the_directors_has_a_default() -> None:
         names={},
     )
     assert only('backends = {ssh = "{ip}"}').backends == BackendAccess("{ip}", True, ("doveadm",), "auto")
+    assert only('backends = {metacache = "no"}').backends == BackendAccess("", True, ("doveadm",), "no")
     empty = parse("")
     assert (empty.clusters, empty.default_cluster, empty.theme) == ({}, None, None)
 
@@ -289,6 +290,8 @@ BAD = [
             ),
             ("environment = []", "[clusters.x] environment: a text in quotes was expected, not “[]”"),
             ("backends = {}", "[clusters.x.backends] ssh: is needed, with {{ip}} where the backend's IP goes"),
+            ('backends = {metacache = "yes"}', "[clusters.x.backends] ssh: is needed, with {{ip}}"),
+            ('backends = {ssh = "ops@mail", metacache = "no"}', "[clusters.x.backends] ssh: is needed, with {{ip}}"),
             ('backends = {ssh = "ops@mail"}', "[clusters.x.backends] ssh: is needed, with {{ip}}"),
             ('backends = {ssh = "-{ip}"}', "[clusters.x.backends] ssh: “-{{ip}}” is no SSH destination"),
             (

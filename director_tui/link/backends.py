@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from director_tui.config import DirectorConfig
-from director_tui.errors import ConfigError, DirectorTuiError, RingUnreadable
+from director_tui.errors import ConfigError, DirectorTuiError, RingUnreadable, Unreachable
 from director_tui.link.ring import DirectorLink
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ def backend_link(ip: str, ring: Ring) -> DirectorLink:
     return DirectorLink(config, _ThroughDirector(ring) if access.via_director else ring.ssh)
 
 
+_PASSES_NOTHING_ON = (
+    "sshd on the director has to pass connections on (AllowTcpForwarding, PermitOpen); or set via_director = false in "
+    "config.toml, where the backend is reached from here"
+)
+
+
 class _ThroughDirector:
     """For a host that is only reached from the directors."""
 
@@ -51,5 +57,9 @@ class _ThroughDirector:
             except DirectorTuiError as error:
                 causes[director.name] = error
                 continue
-            return await self._ring.ssh.connect(destination, through=through)
+            try:
+                return await self._ring.ssh.connect(destination, through=through)
+            except Unreachable as error:
+                error.remedy = error.remedy or _PASSES_NOTHING_ON
+                raise
         raise RingUnreadable(causes)
