@@ -31,7 +31,7 @@ from director_tui.operations.stop_keeping import HERE, keep_over, keep_record
 from director_tui.operations.stop_record import StopOver
 from director_tui.operations.unseen_flush import UnseenFlush, forget_flushes, remember_flush, unseen_flushes
 from director_tui.operations.who import who_am_i
-from director_tui.operations.words import some
+from director_tui.operations.words import listed, some
 from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES, Times
 
@@ -75,6 +75,7 @@ class Executor:
         self._times = times
         self._operation: Operation | None = None
         self._running: asyncio.Task[Progress] | None = None
+        self._uploads: dict[str, asyncio.Task[Progress]] = {}
         self._looking_again: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._standstill = Standstill()
@@ -90,7 +91,11 @@ class Executor:
         if plan.cluster != self._cluster.name:
             raise OperationRefused(f"this plan is for {plan.cluster}, not for {self._cluster.name}")
         if self.progress is not None and self.progress.running:
-            raise OperationRefused(f"one change at a time: {self.progress.plan.title} is running")
+            if not self.progress.gives_way:
+                raise OperationRefused(f"one change at a time: {self.progress.plan.title} is running")
+            self._running = None  # an upload goes on by itself, and its end is written down
+        if plan.request.verb is Verb.UPLOAD and self._uploads.keys() & set(plan.request.ips):
+            raise OperationRefused(f"the last upload of the metacache of {listed(plan.request.ips)} is running still")
         lines = tuple(Line(one.target, text) for one, text in zip(plan.commands, plan.command_lines, strict=True))
         now = self._times.utc()
         progress = Progress(new_operation_id(now), plan, reason, now, self._times.mono_s(), lines)
@@ -99,6 +104,9 @@ class Executor:
         operating = self._operate(progress, override, self._running)
         self._running = asyncio.create_task(operating, name=f"operation {progress.id}")
         self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if plan.request.verb is Verb.UPLOAD:
+            self._uploads.update(dict.fromkeys(plan.request.ips, self._running))
+            self._running.add_done_callback(self._uploaded)
         return await asyncio.shield(self._running)
 
     def decide(self, go_on: bool) -> None:
@@ -108,7 +116,8 @@ class Executor:
 
     async def close(self) -> None:
         """The program ends: wait no longer. Nothing is stopped at the directors, and the journal says what is left."""
-        tasks = [task for task in (self._running, self._looking_again, self._watching) if task is not None]
+        ours = (self._running, *self._uploads.values(), self._looking_again, self._watching)
+        tasks = [task for task in ours if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -116,6 +125,7 @@ class Executor:
     async def _operate(self, progress: Progress, override: bool, last: asyncio.Task[Progress] | None) -> Progress:
         """Everything from the lock to the proof. However it ends, nothing is left that says it is running."""
         plan = progress.plan
+        operation: Operation | None = None
         try:
             if last is not None:
                 await asyncio.wait([last])  # it is over, but may not have given its lock back yet
@@ -134,6 +144,8 @@ class Executor:
                     changes_to_rest=partial(self._changes_to_rest, plan),
                 )
                 self._operation = operation
+                if plan.request.verb is Verb.UPLOAD:  # it gives way, also to others on this machine
+                    await asyncio.to_thread(held.close)
                 try:
                     await self._carry_out(operation)
                     await self._end_stops(operation, links)
@@ -148,11 +160,15 @@ class Executor:
                 raise
             raise OperationRefused(f"nothing was sent: {error}", error.remedy) from None
         finally:
-            self._operation = None
+            if self._operation is operation:
+                self._operation = None
             self._end_early(progress.id, "")
         if operation.can_be_looked_at_again:
             self._looking_again = asyncio.create_task(operation.look_again(), name="look again")
         return operation.progress
+
+    def _uploaded(self, task: asyncio.Task[Progress]) -> None:
+        self._uploads = {ip: one for ip, one in self._uploads.items() if one is not task}
 
     def _lock(self, plan: Plan) -> AbstractContextManager[None]:
         user = plan.request.user

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from director_tui.operations.plan import Outcome
+from director_tui.operations.plan import Outcome, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +102,14 @@ class Progress:
     @property
     def running(self) -> bool:
         return self.phase is not Phase.ENDED
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether it may go on beside the next one: an upload on a backend, which changes nothing on the ring.
+
+        It waits for a storage that may hang, and just then a stop must not wait for it.
+        """
+        return self.plan.request.verb is Verb.UPLOAD and self.phase is Phase.RUNNING
 
     @property
     def begun(self) -> bool:

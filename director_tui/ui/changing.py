@@ -90,11 +90,12 @@ class Changing:
 
     def _circumstances(self) -> Circumstances:
         present, running = self._watch.present, self._running()
+        in_the_way = running is not None and running.running and not running.gives_way
         return Circumstances(
             reading=present.reading if present is not None else None,
             read_only=self._watch.cluster.read_only,
             fresh=not self._stale,
-            running=running_words(running) if running is not None and running.running else "",
+            running=running_words(running) if running is not None and in_the_way else "",
         )
 
     async def _open(self, sheet: Sheet, before: Sheet | None) -> None:

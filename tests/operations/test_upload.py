@@ -11,7 +11,8 @@ import pytest
 from director_tui.config import BackendAccess
 from director_tui.errors import ConnectionLost, HostKeyUnknown, OperationRefused, Unreachable
 from director_tui.link.ssh import Reply
-from director_tui.operations.plan import Confirmation, Outcome, Request, Target, Verb
+from director_tui.operations.emergency import stop_plan
+from director_tui.operations.plan import Confirmation, Outcome, Request, Standing, Target, Verb
 from director_tui.operations.progress import LineStatus
 from director_tui.operations.record import OUTPUT_LIMIT, Event
 from director_tui.operations.removal import Decided
@@ -78,10 +79,57 @@ async def test_it_has_no_time_limit_and_the_ring_is_read_meanwhile() -> None:
         assert on.executor.progress is not None
         assert on.executor.progress.lines[0].status is LineStatus.SENT
         assert on.executor.progress.lines[0].sent_mono_s == 1_000.0
-        with pytest.raises(OperationRefused, match="one change at a time"):
-            await on.run(update(0, IPS[0]))
+        assert on.executor.progress.gives_way
         end.set()
         assert (await running).outcome is Outcome.APPLIED
+
+
+async def test_a_storage_that_hangs_keeps_nobody_from_stopping_everything() -> None:
+    """Then an upload hangs, too. It goes on beside what is done to the ring, here and by others on this machine."""
+    async with bench(backends=ACCESS) as on:
+        end = asyncio.Event()
+
+        async def hanging() -> Reply:
+            await end.wait()
+            return Reply(0, b"uploaded at last\n", b"", 3_600.0)
+
+        on.directors.met["metacache flushall"] = hanging
+        uploading = asyncio.create_task(on.run(UPLOAD))
+        await until(lambda: bool(on.directors.uploads))
+        stopped = await on.executor.run(stop_plan(Standing(await on.reading(), on.cluster)), "storage is down")
+        assert stopped.outcome is Outcome.APPLIED
+        assert {row[1] for row in on.directors.backends.values()} == {0}
+        elsewhere = on.another_executor()
+        assert (await elsewhere.run(await on.plan(update(100, IPS[0])), "")).outcome is Outcome.APPLIED
+        await elsewhere.close()
+        with pytest.raises(OperationRefused, match=f"^the last upload of the metacache of {IP} is running still$"):
+            await on.run(UPLOAD)
+        assert not uploading.done()
+        end.set()
+        progress = await uploading
+        assert (progress.outcome, progress.lines[0].output) == (Outcome.APPLIED, "uploaded at last")
+        assert on.executor.progress is stopped, "what is shown is what was done last"
+        assert on.records[-1].operation == progress.id
+        assert on.records[-1].outcome is Outcome.APPLIED
+        assert (await on.run(UPLOAD)).outcome is Outcome.APPLIED
+
+
+async def test_an_upload_that_was_put_aside_is_left_like_any_other() -> None:
+    async with bench(backends=ACCESS) as on:
+        never = asyncio.Event()
+
+        async def hanging() -> Reply:
+            await never.wait()
+            raise AssertionError
+
+        on.directors.met["metacache flushall"] = hanging
+        uploading = asyncio.create_task(on.run(UPLOAD))
+        await until(lambda: bool(on.directors.uploads))
+        assert (await on.run(update(0, IPS[0]))).outcome is Outcome.APPLIED
+        await on.executor.close()
+        with pytest.raises(asyncio.CancelledError):
+            await uploading
+        assert (on.records[-1].targets, on.records[-1].outcome) == ((IP,), Outcome.UNKNOWN)
 
 
 async def test_a_director_that_can_not_be_reached_is_no_reason_not_to() -> None:
