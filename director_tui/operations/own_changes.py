@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -56,8 +57,14 @@ class OwnChanges:
                     continue
                 if any(_is(change, effect) for effect in _effects(command.check, adds=adds)):
                     self._seen.add(seen)
-                    return progress.plan.title
+                    return _part_of(progress.plan.request.because) or progress.plan.title
         return ""
+
+
+def _part_of(because: str) -> str:
+    """What an operation is to a clean removal; of which backend stands beside it."""
+    match = re.fullmatch(r"((?:backing out of the )?clean removal) of [^\s,]+(, step [0-9]+ of [0-9]+|)", because)
+    return f"{match[1]}{match[2]}" if match else ""
 
 
 def _effects(check: Check, *, adds: bool) -> Iterator[tuple[Subject, str, str]]:

@@ -58,6 +58,18 @@ def test_what_a_sent_command_changes_is_ours_and_what_none_changes_is_not() -> N
     assert own.mark(changes, 0.0)[0] == changes[0], "it is ours once; the next time somebody else did the same"
 
 
+def test_what_is_a_part_of_a_clean_removal_says_so() -> None:
+    for because, by in (
+        ("clean removal of 10.1.0.1, step 2 of 8", "clean removal, step 2 of 8"),
+        ("backing out of the clean removal of 2001:db8::1", "backing out of the clean removal"),
+        ("sets back 20261124-030000-3fa9c1", TITLE),
+    ):
+        own, progress = OwnChanges(), operation(Verb.UPDATE, RowIs("10.1.0.1", vhosts=0))
+        request = replace(progress.plan.request, because=because)
+        own.follow(replace(progress, plan=replace(progress.plan, request=request)), 0.0)
+        assert whose(own, vhosts("10.1.0.1", "100", "0")) == [by]
+
+
 def test_what_was_planned_and_never_sent_is_not_ours_when_somebody_else_does_it() -> None:
     stopped = operation(Verb.UPDATE, RowIs("10.1.0.1", vhosts=0), RowIs("10.1.0.2", vhosts=0), sent=1)
     sent, pending = stopped.lines
