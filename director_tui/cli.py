@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from director_tui.config import ClusterConfig, Config
+    from director_tui.link.checkup import Finding
     from director_tui.link.questions import Ask
     from director_tui.link.ring import Ring
     from director_tui.ui.watch import OpenRing
@@ -306,7 +307,9 @@ def _once(cluster: ClusterConfig, use: Callable[[Ring], Awaitable[int]]) -> int:
 
 def _loop() -> asyncio.AbstractEventLoop:
     """One that can wait for a terminal's input: what asyncio prefers on macOS (kqueue) refuses /dev/tty."""
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+    from director_tui.link.event_loop import EventLoop
+
+    return EventLoop(selectors.SelectSelector())
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -347,7 +350,21 @@ def _check(options: argparse.Namespace) -> int:
     from director_tui.oneshot import check
 
     _, cluster = _configured(options)
-    return _once(cluster, check)
+    here = _themes_left_out()
+    return _once(cluster, lambda ring: check(ring, here))
+
+
+def _themes_left_out() -> list[Finding]:
+    """What is wrong with a person's own themes. Only where there are any what draws is loaded to read them."""
+    from director_tui.link.checkup import Finding, Verdict
+    from director_tui.theme_files import user_files
+
+    files, faults = user_files()
+    if files:
+        from director_tui.ui.themes import read_themes
+
+        faults = list(read_themes().faults)
+    return [Finding(Verdict.WARN, "themes", str(fault), fault.remedy) for fault in faults]
 
 
 def _journal(options: argparse.Namespace) -> int:
@@ -426,8 +443,10 @@ def _show(
             "the dashboard needs a terminal that can place the cursor",
             "director-tui status prints the ring once, and works in a pipe",
         )
+    from director_tui.link.event_loop import EventLoop
     from director_tui.ui.app import DirectorApp
 
     app = DirectorApp(cluster, open_ring, clusters=clusters, theme=theme, usual_theme=usual_theme)
-    app.run()
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(app.run_async())
     return app.return_code or FINE

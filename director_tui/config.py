@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DEFAULT_INTERVAL_S: Final = 2.0
+FILE_LIMIT_BYTES: Final = 1024 * 1024
+"""Of a configuration file. One of 400 backends with names has about 20,000."""
 MONITORS: Final = ("none", "dovemon", "poolmon")
 METACACHE: Final = ("auto", "yes", "no")
 DOVECONF: Final = ("doveconf",)
@@ -130,13 +132,16 @@ def read_config(path: Path | None = None) -> Config:
     """Read config.toml; without ``path`` from its usual place, where it may be missing. Raises ConfigError."""
     place = path or config_path()
     try:
-        text = place.read_bytes()
+        with place.open("rb") as file:
+            text = file.read(FILE_LIMIT_BYTES + 1)
     except FileNotFoundError:
         if path is None:
             return Config(place)
         raise ConfigError(f"{path}: there is no such file", "check the path after --config") from None
     except OSError as error:
         raise ConfigError(f"{place}: can't be read: {error.strerror}", "check its owner and mode") from None
+    if len(text) > FILE_LIMIT_BYTES:
+        raise ConfigError(f"{place}: larger than {FILE_LIMIT_BYTES:,} bytes", "check what it is")
     return parse_config(text, place)
 
 

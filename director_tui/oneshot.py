@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from director_tui.director.model import Backend, Placement, RingSettings, RingView
+    from director_tui.link.checkup import Finding
     from director_tui.link.ring import Ring
     from director_tui.operations.plan import Request
     from director_tui.operations.prediction import Forecast
@@ -134,19 +135,28 @@ async def lookup(ring: Ring, user: str, tag: str | None, *, as_json: bool) -> in
     return 0
 
 
-async def check(ring: Ring) -> int:
-    """Print every step of reaching the ring with its verdict. 0 fine, 1 something is wrong, 3 nothing could be read."""
+async def check(ring: Ring, here: Sequence[Finding] = ()) -> int:
+    """Print every step of reaching the ring with its verdict. 0 fine, 1 something is wrong, 3 nothing could be read.
+
+    ``here`` is what is known already of this machine.
+    """
     worst = Verdict.OK
     readable = False
+    for finding in here:
+        _print_finding(finding)
     async for finding in examine(ring):
-        _print(f"{finding.verdict.value:<5} {finding.where}: {finding.what}")
-        if finding.remedy:
-            _print(f"      {finding.remedy}")
+        _print_finding(finding)
         worst = max(worst, finding.verdict, key=list(Verdict).index)
         readable = readable or finding.read_the_ring
     if not readable:
         return DirectorTuiError.exit_status
     return REACHED_BUT_WRONG if worst is Verdict.FAIL else 0
+
+
+def _print_finding(finding: Finding) -> None:
+    _print(f"{finding.verdict.value:<5} {finding.where}: {finding.what}")
+    if finding.remedy:
+        _print(f"      {finding.remedy}")
 
 
 def journal(cluster: str, since: datetime | None, *, form: str = "") -> int:

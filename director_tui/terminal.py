@@ -68,7 +68,8 @@ async def ask(question: Question) -> str | None:
                 line = await _line(terminal)
         finally:
             os.close(terminal)
-    except (OSError, termios.error):
+    except (OSError, termios.error) as error:
+        tell(f"director-tui: nobody can be asked at {TERMINAL}: {os.strerror(error.args[0])}")
         return None
     return line.decode(encoding, "replace").rstrip("\n") if line else None
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import shlex
 import shutil
 import signal
 import sys
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from director_tui import terminal as terminals
+from director_tui.link.questions import Question
 from tests.link.ssh_setup import host_block, write_config
 from tests.ring.processes import wait_until
 from tests.ring.sshd import make_key
@@ -153,3 +158,26 @@ print("heard", asyncio.run(ask(Question("ops@dir1", "Code from the card:", secre
         "heard 12 34\N{SNOWMAN}",
         f"{GONE} 0",
     ]
+
+
+async def test_a_terminal_that_can_not_be_read_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a background that nobody can bring back to the front."""
+    ours, theirs = os.openpty()
+
+    def fail(descriptor: int, length: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(terminals, "TERMINAL", os.ttyname(theirs))
+    asking = asyncio.create_task(terminals.ask(Question("dir1", "Password:", secret=True)))
+    assert (await asyncio.to_thread(os.read, ours, 100)).startswith(b"dir1: Password:")
+    monkeypatch.setattr(os, "read", fail)
+    os.write(ours, b"secret\n")
+    assert await asking is None
+    monkeypatch.undo()
+    said = capsys.readouterr().err
+    assert said == f"director-tui: nobody can be asked at {os.ttyname(theirs)}: Input/output error\n"
+    assert termios.tcgetattr(theirs)[3] & termios.ECHO
+    os.close(ours)
+    os.close(theirs)

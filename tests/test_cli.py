@@ -324,6 +324,43 @@ def test_check_tells_wrong_from_unreachable(
     assert out.startswith(f"fail  {nobody}: ")
 
 
+def test_check_names_themes_that_are_left_out(ready: Program) -> None:
+    themes = ready.folder / "own" / "director-tui" / "themes"
+    themes.mkdir(parents=True)
+    (themes / "half.toml").write_text("dark = 1")
+    (themes / "paper.toml").write_text("")
+    program = replace(ready, more={**ready.more, "XDG_CONFIG_HOME": str(ready.folder / "own")})
+    done = program.configured("check")
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 0, done
+    assert f"warn  themes: {themes / 'half.toml'}: dark: true or false was expected" in lines
+    assert any(line.startswith(f"warn  themes: {themes / 'paper.toml'}: paper is a theme of the") for line in lines)
+
+
+# The name server that is asked says nothing for as long as the test may take.
+HANGING = """
+import socket
+from director_tui.link import ssh_login
+usual = socket.getaddrinfo
+def hang(host, *args):
+    if host in ("silent.invalid", b"silent.invalid"):
+        import threading
+        threading.Event().wait()
+    return usual(host, *args)
+socket.getaddrinfo = hang
+ssh_login.CONNECT_LIMIT_S = 0.5
+"""
+
+
+@pytest.mark.parametrize("words", [["status"], ["check"]])
+def test_a_name_server_that_says_nothing_does_not_hold_the_end(program: Program, words: list[str]) -> None:
+    (program.folder / "sitecustomize.py").write_text(HANGING)
+    path = f"{program.folder}:{program.environment['PYTHONPATH']}"
+    done = replace(program, more={"PYTHONPATH": path})("-d", "silent.invalid", *words)
+    assert done.returncode == 3, done
+    assert "silent.invalid" in (done.stdout + done.stderr).decode()
+
+
 def test_check_names_what_is_set_at_run_time_only(ready: Program, real_ring: RealRing) -> None:
     real_ring.directors[1].doveadm("director", "update", "127.0.1.4", "17")
     try:

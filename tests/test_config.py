@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import errno
 import json
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import pytest
 from hypothesis import example, given
@@ -402,13 +403,27 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:  # root may read everything
+    def refuse(path: Path, mode: str) -> BinaryIO:  # root may read everything
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ConfigError, match=r"secret\.toml: can't be read: Permission denied") as caught:
         read_config(Path("secret.toml"))
     assert caught.value.remedy == "check its owner and mode"
+
+
+@pytest.mark.parametrize("file", ["/dev/zero", "/dev/urandom"])
+def test_what_never_ends_is_no_configuration(file: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{file}: larger than 1,048,576 bytes$"):
+        read_config(Path(file))
+
+
+def test_a_pipe_can_be_a_configuration(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with concurrent.futures.ThreadPoolExecutor() as thread:
+        thread.submit(pipe.write_bytes, b"[clusters.x]\ndirectors = ['d1']")
+        assert list(read_config(pipe).clusters) == ["x"]
 
 
 def config_or_error(text: bytes) -> None:

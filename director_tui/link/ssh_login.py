@@ -146,6 +146,11 @@ class Login(asyncssh.SSHClient):
             ) from None
         except (asyncssh.DisconnectError, OSError) as error:
             raise self._broken(error) from None
+        except UnicodeError:
+            if self._reached:
+                raise
+            # Python encodes a name before it asks for it, and then some can't be asked for.
+            raise self._broken(socket.gaierror(socket.EAI_NONAME, "names in the DNS are not like that")) from None
         finally:
             await self._keys.aclose()
             if self._agent:

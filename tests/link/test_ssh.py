@@ -216,6 +216,13 @@ async def test_a_name_that_nobody_knows(make_ssh: MakeSsh, tmp_path: Path) -> No
         await make_ssh(config, known_hosts=tmp_path / "kh").connect("no-such-host.invalid")
 
 
+@pytest.mark.parametrize("name", ["a..b", "a" * 70 + ".invalid"])
+async def test_a_name_that_can_be_none(name: str, make_ssh: MakeSsh, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "config", [])
+    with pytest.raises(Unreachable, match=rf"the name {name} is not known \(names in the DNS are not like that\)"):
+        await make_ssh(config, known_hosts=tmp_path / "kh").connect(name)
+
+
 async def test_connected_but_silent(sshd: Sshd, make_ssh: MakeSsh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh_login, "LOGIN_LIMIT_S", 0.3)
     sshd.freeze()
