@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import resource
 import signal
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 INPUT_LIMIT_S: Final = 20
 """No input may take longer, on a busy machine either."""
 MEMORY_LIMIT_BYTES: Final = 4 * 2**30
-CHUNK: Final = 2_000
+CHUNKS: Final = 50
+"""Parts of a target's inputs: enough that two processors end at about the same time."""
 NAMED_FAILURES: Final = 5
 """So many of a target are told; there will be more of the same."""
 
@@ -54,8 +56,9 @@ def parts(targets: Iterable[Target], inputs: int, seed: int) -> list[Part]:
     """All inputs, at least so many, each target's share of them; those that take longest first."""
     found = []
     for target in targets:
-        count = max(1, -(-inputs * target.share // 1000))
-        found += [Part(target.name, seed, range(begin, min(begin + CHUNK, count))) for begin in range(0, count, CHUNK)]
+        count = max(1, math.ceil(inputs * target.share / 1000))
+        size = -(-count // CHUNKS)
+        found += [Part(target.name, seed, range(begin, min(begin + size, count))) for begin in range(0, count, size)]
     return found
 
 

@@ -69,7 +69,11 @@ class Stage:
         self.app = self._runner.run(_awaited(begin(self._stack)))
 
     def run(self, doing: Awaitable[object]) -> None:
-        self._runner.run(_awaited(doing))
+        try:
+            self._runner.run(_awaited(doing))
+        except BaseException:
+            _stages.clear()  # what failed must not fail what comes next, too
+            raise
 
     def end(self) -> None:
         self._runner.run(self._stack.aclose())
@@ -212,7 +216,7 @@ def _screens(data: bytes) -> None:
         app.clear_notifications()
         app._back_to_dashboard()
         await pilot.pause()
-        assert app.return_code is None
+        assert app.return_code is None, f"the program ended: {app._exception!r}"
 
     showing.run(show())
 
@@ -235,7 +239,7 @@ def _status_command(data: bytes) -> None:
 
 
 TARGETS: Final[tuple[Target, ...]] = (
-    Target("screens", 1, (captured("director-status"), STRANGERS, JOURNAL), _screens),
+    Target("screens", 0.3, (captured("director-status"), STRANGERS, JOURNAL), _screens),
     Target("cells of a table", 6, (captured("director-status"), "郵\te\u0301\t한글\t[/x]".encode()), _grid),
     Target("status command", 2, (captured("director-status"),), _status_command),
 )

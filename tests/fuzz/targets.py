@@ -47,7 +47,7 @@ class Target:
     """``check`` raises on what must not be; ``share`` is how many of a thousand inputs are for it."""
 
     name: str
-    share: int
+    share: float
     seeds: Sequence[bytes]
     check: Callable[[bytes], object]
 
