@@ -394,7 +394,7 @@ def _demo(options: argparse.Namespace) -> int:
     if given := [name for name, value in elsewhere.items() if value not in (None, [])]:
         raise UsageError("demo has a ring of its own", f"leave out {' and '.join(given)}")
     _check_theme(options.theme)
-    from director_tui.demo.configuration import backend_names
+    from director_tui.demo.configuration import BACKEND_DESTINATION, backend_names
     from director_tui.demo.ring import PracticeRing
 
     cluster = ClusterConfig(
@@ -403,6 +403,7 @@ def _demo(options: argparse.Namespace) -> int:
         options.interval or DEFAULT_INTERVAL_S,
         environment="DEMO",
         read_only=options.read_only,
+        backends=BackendAccess(BACKEND_DESTINATION),
         names=backend_names(options.backends),
     )
 
@@ -411,7 +412,7 @@ def _demo(options: argparse.Namespace) -> int:
         from director_tui.link.ring import Ring
 
         ssh = await asyncio.to_thread(import_ssh)
-        from director_tui.demo.server import BACKEND_DESTINATION, serve
+        from director_tui.demo.server import serve
 
         ring = PracticeRing(
             backends=options.backends,
@@ -423,8 +424,7 @@ def _demo(options: argparse.Namespace) -> int:
         server = await serve(ring, speed=options.speed)
         directors = tuple(DirectorConfig(destination) for destination in server.destinations)
         opened = ssh(known_hosts=server.known_hosts, identity=server.identity, ssh_config=server.ssh_config, ask=ask)
-        reached = replace(cluster, directors=directors, backends=BackendAccess(BACKEND_DESTINATION))
-        return Ring(reached, opened, closing=server.close)
+        return Ring(replace(cluster, directors=directors), opened, closing=server.close)
 
     return _show(cluster, open_ring, options.theme)
 

@@ -20,6 +20,12 @@ PORT: Final = 9090
 BACKEND_NETWORK: Final = "10.1.*"
 """Where the backends are, as a pattern for known_hosts."""
 
+USER: Final = "demo"
+"""Who is let in by SSH."""
+
+BACKEND_DESTINATION: Final = f"{USER}@{{ip}}"
+"""How a backend is reached through a director's connection, with its IP put in."""
+
 GOLD: Final = "gold"
 
 

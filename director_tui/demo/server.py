@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import asyncssh
 
 from director_tui.demo.command import Answer, behind_env
-from director_tui.demo.configuration import BACKEND_NETWORK
+from director_tui.demo.configuration import BACKEND_NETWORK, USER
 from director_tui.demo.population import TICKS_PER_S
 from director_tui.demo.records import Records
 from director_tui.demo.shell import Shell
@@ -35,12 +35,8 @@ if TYPE_CHECKING:
     Reach: TypeAlias = Callable[[str, int], Awaitable[int] | None]
     """The port on HOST at which an address and port of the practice ring's own network are; None if nowhere."""
 
-USER: Final = "demo"
 HOST: Final = "127.0.0.1"
 SSH_PORT: Final = 22
-BACKEND_DESTINATION: Final = f"{USER}@{{ip}}"
-"""How a backend is reached through a director's connection, with its IP put in."""
-
 READ_LIMIT_BYTES: Final = 2 * 1024 * 1024
 """So much at most is taken of what a command is given to read."""
 
@@ -60,7 +56,7 @@ async def serve(ring: PracticeRing, *, speed: float = 1.0) -> PracticeServer:
 
 class PracticeServer:
     """Made by :func:`serve`. Directors are called by their place in ``destinations``; the backends behind them are at
-    BACKEND_DESTINATION.
+    ``configuration.BACKEND_DESTINATION``.
 
     ``known_hosts``, ``identity`` and ``ssh_config``, which says where dir1, dir2 … are and keeps anybody's own
     configuration out, are the files with which a client gets in. They are in a folder of this user's alone, and gone

@@ -13,10 +13,10 @@ import asyncssh
 import pytest
 
 from director_tui.demo.command import Answer
-from director_tui.demo.configuration import backend_names
+from director_tui.demo.configuration import BACKEND_DESTINATION, backend_names
 from director_tui.demo.ring import PracticeRing
 from director_tui.demo.scenarios import SCENARIOS
-from director_tui.demo.server import BACKEND_DESTINATION, PracticeServer, serve
+from director_tui.demo.server import PracticeServer, serve
 from tests.demo.test_server import connect
 from tests.ring.real import PATH
 

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from director_tui.config import BackendAccess, ClusterConfig, DirectorConfig
+from director_tui.demo.configuration import BACKEND_DESTINATION
 from director_tui.demo.hosts import BackendHosts as PracticeHosts
-from director_tui.demo.server import BACKEND_DESTINATION, serve
+from director_tui.demo.server import serve
 from director_tui.director import doveadm
 from director_tui.director.hashring import user_hash
 from director_tui.link.ring import Ring
