@@ -7,21 +7,26 @@ import contextlib
 import shutil
 import subprocess
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
 
+from director_tui import cli
 from director_tui.demo.command import Answer
 from director_tui.demo.configuration import BACKEND_DESTINATION, backend_names
 from director_tui.demo.ring import PracticeRing
 from director_tui.demo.scenarios import SCENARIOS
 from director_tui.demo.server import PracticeServer, serve
+from director_tui.director import doveadm
+from director_tui.link.backends import backend_link
 from tests.demo.test_server import connect
 from tests.ring.real import PATH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from director_tui.link.ring import Ring
 
 START = datetime(2026, 11, 23, 21, 54, tzinfo=UTC)
 FLUSHALL = ("doveadm", "metacache", "flushall")
@@ -235,3 +240,25 @@ async def test_the_servers_of_backends_end_with_the_practice_ring() -> None:
             await connection.wait_closed()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_the_demo_s_own_cluster_leads_to_its_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+
+    def show(*given: Any) -> int:
+        opened.extend(given[:2])
+        return 0
+
+    monkeypatch.setattr(cli, "_show", show)
+    assert cli.main(["demo", "--users", "0", "--speed", "600"]) == 0
+    cluster, open_ring = opened
+    ring: Ring = await open_ring(cluster, None)
+    try:
+        assert ring.cluster.backends == cluster.backends
+        link = backend_link(OBOX, ring)
+        connection = await link.connecting()
+        call = doveadm.upload_metacache().command(cluster.backends.doveadm)
+        assert (await connection.run(call, 20)).status == 0
+        await link.close()
+    finally:
+        await ring.close()
