@@ -42,9 +42,9 @@ from director_tui.operations.removal_story import story, uploads_done
 from director_tui.operations.removal_upload import RISK, judge
 from director_tui.times import SYSTEM_TIMES
 from tests.link.fakes import until
-from tests.operations.fakes import update
 from tests.operations.removal_site import SESSIONS, USERS
 from tests.operations.removing import Remover
+from tests.operations.standing import update
 
 if TYPE_CHECKING:
     from pathlib import Path

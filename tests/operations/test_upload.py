@@ -18,8 +18,8 @@ from director_tui.operations.record import OUTPUT_LIMIT, Event
 from director_tui.operations.removal import Decided
 from director_tui.operations.removal_upload import RISK, Judged, before_upload, judge
 from tests.link.fakes import until
-from tests.operations.fakes import IPS, Bench, bench, failed, update
-from tests.operations.standing import CLUSTER
+from tests.operations.fakes import IPS, Bench, bench, failed
+from tests.operations.standing import CLUSTER, update
 
 if TYPE_CHECKING:
     from tests.operations.fakes import Meets
