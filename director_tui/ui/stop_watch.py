@@ -10,8 +10,6 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from director_tui.operations.emergency_ground import lowest
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -54,6 +52,9 @@ class StopWatch:
         self._reading, self._ring = reading, ring
         silent = frozenset(view.director for view in reading.views if view.failure is not None)
         seen = _of_one_time(reading)
+        # Imported with the first reading: so the first frame comes sooner.
+        from director_tui.operations.emergency_ground import lowest
+
         least = lowest(seen)
         stands_on = (tuple((one.ip, one.vhosts) for one in least), len(reading.views), silent)
         if stands_on != self._stands_on:
