@@ -12,11 +12,12 @@ WORKERS ?= 6
 # Modules are compiled once, whatever the shell says: the tests start the program hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 FUZZ_INPUTS ?= 1000000
+SOAK_MINUTES ?= 10
 # Not a shell's settings and not a colleague's: the lock files alone decide what is installed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
 
-.PHONY: help demo test fuzz check bench screenshots docs lock clean
+.PHONY: help demo test fuzz soak check bench screenshots docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -30,6 +31,9 @@ test: $(VENV)/.dev-ready ## every test, on a real Dovecot ring too (installs Deb
 
 fuzz: $(VENV)/.dev-ready ## hostile input to whatever reads or shows text from outside; FUZZ_INPUTS=N of them, ARGS= as it says
 	$(BIN)/python -m tests.fuzz --inputs $(FUZZ_INPUTS) $(ARGS)
+
+soak: $(VENV)/.dev-ready ## a long run on the practice ring with chaos: nothing may grow; SOAK_MINUTES=N
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) $(ARGS)
 
 check: $(VENV)/.dev-ready ## lint, types and who may import whom
 	$(BIN)/ruff check

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.fuzz.targets import Target
 
-INPUT_LIMIT_S: Final = 20
+INPUT_LIMIT_S: Final = 60
 """No input may take longer, on a busy machine either."""
 MEMORY_LIMIT_BYTES: Final = 4 * 2**30
 CHUNKS: Final = 50
