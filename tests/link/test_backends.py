@@ -97,6 +97,32 @@ async def test_through_the_connection_of_a_director(make_site: MakeSite) -> None
     assert through.lost
 
 
+@pytest.mark.parametrize(
+    ("options", "passed_on"),
+    [
+        ("restrict", False),
+        ('restrict,port-forwarding,permitopen="192.0.2.1:22"', False),
+        ('restrict,port-forwarding,permitopen="192.0.2.1:22",permitopen="{host}:{port}"', True),
+    ],
+)
+async def test_through_a_director_that_takes_our_key_for_little(
+    make_site: MakeSite, options: str, passed_on: bool
+) -> None:
+    """As SECURITY.md tells to."""
+    site = make_site()
+    site.go_on()
+    site.director.restrict(options.format(host=site.backend.host, port=site.backend.port))
+    if passed_on:
+        await site.upload()
+        assert [one.status for one in site.said if isinstance(one, Ended)] == [0]
+    else:
+        with pytest.raises(Unreachable, match=r"director can.t connect to .*: open failed$"):
+            await site.upload()
+        assert site.calls == []
+    await site.link.close()
+    await site.ring.close()
+
+
 async def test_directly(make_site: MakeSite) -> None:
     site = make_site(via_director=False)
     site.go_on()

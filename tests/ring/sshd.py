@@ -107,6 +107,11 @@ class Sshd:
         if not processes.wait_until(lambda: self._up() or self._exited(), 10) or self._exited():
             raise RuntimeError(f"{self.name}: sshd doesn't start: {self.log_text()}")
 
+    def restrict(self, options: str) -> None:
+        """From now on the client's key lets in with these options only: those of authorized_keys(5)."""
+        public = Path(f"{self.client_key}.pub").read_text()
+        (self._folder / "authorized_keys").write_text(f"{options} {public}")
+
     def stop(self) -> None:
         """As if the host went down: the listener and every session end, without a word to the clients."""
         sessions = self._sessions()
