@@ -83,11 +83,11 @@ class BackendHosts:
         users = max((each.users for each in self._known(ip)), default=0)
         pending = cache.pending(users, began)
         ticks = round(TICKS_PER_S * min(LONGEST_S, max(SHORTEST_S, pending / USERS_PER_S)))
-        breaks_off = cache.failing > 0
-        cache.failing -= breaks_off
         for tick in range(ticks):
             yield
-            if not self._sessions.healthy(ip) or (breaks_off and tick >= ticks // 2):
+            breaks_off = cache.failing > 0 and tick >= ticks // 2
+            if breaks_off or not self._sessions.healthy(ip):
+                cache.failing -= breaks_off
                 done = pending * tick // ticks
                 failure = f"Error: obox: upload failed after {done} of {pending} users: HTTP 503 Service Unavailable"
                 raise Failure(EX_TEMPFAIL, failure, stdout=_uploaded(done))
