@@ -77,12 +77,21 @@ class Remover:
     async def go_on(self, removal: Removal, until: Sequence[Step] = ()) -> tuple[Removal, Position]:
         """Step by step up to the first of these, or to where nothing is left to be run."""
         while True:
-            removal, _, position = await self.look(removal)
+            removal, now, position = await self.look(removal)
             step = position.step
             if step in until or step in {None, Step.CONFIGURATION}:
                 return removal, position
             assert step is not None
-            removal = await self.do(step, removal)
+            if step is Step.MOVE and not now.most_users:
+                # Nobody is left to be flushed; a login process takes a moment to end its sessions.
+                await self._sessions_ended(removal)
+            else:
+                removal = await self.do(step, removal)
+
+    async def _sessions_ended(self, removal: Removal) -> None:
+        async with asyncio.timeout(30):
+            while (await self.look(removal))[1].session_count:  # noqa: ASYNC110 - what directors list sets no event
+                await asyncio.sleep(0.05)
 
     async def do(self, step: Step, removal: Removal) -> Removal:
         """What a person does who goes through with it."""
