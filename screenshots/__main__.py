@@ -17,6 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, cast
 from unittest.mock import patch
 
+from textual.widgets import Input
+
 from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.configuration import backend_names
 from director_tui.demo.records import Records
@@ -280,6 +282,9 @@ async def _stop(shown: Stage) -> None:
     """The storage groans."""
     await shown.press("q", "E")
     await shown.until_it_may_act()
+    for field in shown.app.screen.query(Input):
+        field.cursor_blink = False  # it blinks by the time of the day
+    await shown.pilot.pause()
 
 
 async def _stopped(shown: Stage) -> None:

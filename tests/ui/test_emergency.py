@@ -543,7 +543,7 @@ async def test_after_a_recovery_the_spread_is_told_live_and_flush_all_offered_wh
             ring.set(row.ip, vhosts=row.vhosts)
         one.executor.end(LineStatus.APPLIED)
         await screen.until("users are elsewhere than the shares say", "on 10.1.0.2: 27,020", "Next: flush all")
-        await screen.until("by share", "mail-02             50   27,020    17,392")
+        await screen.until("by share", "50   27,020    17,392", gone=["doveadm director update"])
         await screen.press("n")
         await screen.until("Flush all backends")
         await screen.press("escape")
