@@ -275,6 +275,10 @@ async def _operation(shown: Stage) -> None:
     await shown.press("right", "enter")
     await shown.until("seen on all 3 directors")
     await shown.until("outside")
+    # Opened again: while it runs the columns get as wide as what was drawn just then.
+    await shown.press("q", "o")
+    await shown.until("seen on all 3 directors")
+    await shown.until("outside")
     await shown.read()
 
 
