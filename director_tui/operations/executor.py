@@ -75,6 +75,8 @@ class Executor:
         self._times = times
         self._operation: Operation | None = None
         self._running: asyncio.Task[Progress] | None = None
+        self._held: ExitStack | None = None
+        self._beside: set[asyncio.Task[Progress]] = set()
         self._uploads: dict[str, asyncio.Task[Progress]] = {}
         self._looking_again: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -90,10 +92,9 @@ class Executor:
             self._gate(plan, None)
         if plan.cluster != self._cluster.name:
             raise OperationRefused(f"this plan is for {plan.cluster}, not for {self._cluster.name}")
-        if self.progress is not None and self.progress.running:
-            if not self.progress.gives_way:
-                raise OperationRefused(f"one change at a time: {self.progress.plan.title} is running")
-            self._running = None  # an upload goes on by itself, and its end is written down
+        beside = self.progress is not None and self.progress.running
+        if beside and self.progress is not None and not self.progress.gives_way_to(plan.request.emergency):
+            raise OperationRefused(f"one change at a time: {self.progress.plan.title} is running")
         if plan.request.verb is Verb.UPLOAD and self._uploads.keys() & set(plan.request.ips):
             raise OperationRefused(f"the last upload of the metacache of {listed(plan.request.ips)} is running still")
         lines = tuple(Line(one.target, text) for one, text in zip(plan.commands, plan.command_lines, strict=True))
@@ -101,6 +102,8 @@ class Executor:
         progress = Progress(new_operation_id(now), plan, reason, now, self._times.mono_s(), lines)
         self.progress = progress
         self._publish(progress)
+        if beside and self._running is not None:
+            self._set_aside(self._running)
         operating = self._operate(progress, override, self._running)
         self._running = asyncio.create_task(operating, name=f"operation {progress.id}")
         self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -114,9 +117,17 @@ class Executor:
         if self._operation is not None:
             self._operation.decide(go_on)
 
+    def _set_aside(self, running: asyncio.Task[Progress]) -> None:
+        """It goes on by itself, without the lock, and its end is written down."""
+        if self._operation is not None:
+            self._operation.unwatched = True
+        self._beside.add(running)
+        running.add_done_callback(self._beside.discard)
+        self._running = None
+
     async def close(self) -> None:
         """The program ends: wait no longer. Nothing is stopped at the directors, and the journal says what is left."""
-        ours = (self._running, *self._uploads.values(), self._looking_again, self._watching)
+        ours = (self._running, *self._beside, self._looking_again, self._watching)
         tasks = [task for task in ours if task is not None]
         for task in tasks:
             task.cancel()
@@ -129,7 +140,10 @@ class Executor:
         try:
             if last is not None:
                 await asyncio.wait([last])  # it is over, but may not have given its lock back yet
+            elif self._held is not None:
+                await asyncio.to_thread(self._held.close)
             async with beside_the_loop(partial(self._lock, plan)) as held:
+                self._held = held
                 reading = await self._checked(plan)
                 await self._check_flushes(plan, reading, override)
                 if self._looking_again is not None:  # what it looks for would be mixed up with what is done now

@@ -88,6 +88,8 @@ class Operation:
         self._before: dict[str, Sight] = {}
         self._ends: dict[Check, End] = {}
         self._decision: asyncio.Future[bool] | None = None
+        self.unwatched = False
+        """Whether another one is shown in its place: then nobody can answer, and it does not go on past a failure."""
         self._carrying_out = False
         self._left = False
         self._seen = False
@@ -255,6 +257,8 @@ class Operation:
 
     async def _asked_to_go_on(self, left: Sequence[int]) -> bool:
         """Only a person decides what a failure means for the rest."""
+        if self.unwatched:
+            return False
         failed = next(line for line in reversed(self.progress.lines) if line.status is LineStatus.FAILED)
         others = f"the other {len(left)}" if len(left) > 1 else "the last one"
         if doveadm.RING_SYNC_TIMED_OUT in failed.output:

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from director_tui.operations.plan import Outcome, Verb
+from director_tui.operations.plan import Emergency, Outcome, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,13 +103,17 @@ class Progress:
     def running(self) -> bool:
         return self.phase is not Phase.ENDED
 
-    @property
-    def gives_way(self) -> bool:
-        """Whether it may go on beside the next one: an upload on a backend, which changes nothing on the ring.
+    def gives_way_to(self, emergency: Emergency | None) -> bool:
+        """Whether it goes on beside the next one: an upload on a backend, and before an emergency stop a flush.
 
-        It waits for a storage that may hang, and just then a stop must not wait for it.
+        An upload changes nothing on the ring, and waits for a storage that may hang; a flush takes minutes, and doesn't
+        mind a vhost count. Just then a stop must not wait for either.
         """
-        return self.plan.request.verb is Verb.UPLOAD and self.phase is Phase.RUNNING
+        if self.phase is not Phase.RUNNING:
+            return False
+        request = self.plan.request
+        flushes = request.verb in {Verb.FLUSH, Verb.FLUSH_ALL} and request.emergency is None
+        return request.verb is Verb.UPLOAD or (flushes and emergency is Emergency.STOP)
 
     @property
     def begun(self) -> bool:

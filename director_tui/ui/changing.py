@@ -88,9 +88,9 @@ class Changing:
         refused = refusal(request.verb, self._circumstances(), targets=len(request.targets))
         return str(refused) if refused is not None and refused.cure is not Cure.READING else ""
 
-    def _circumstances(self) -> Circumstances:
+    def _circumstances(self, emergency: Emergency | None = None) -> Circumstances:
         present, running = self._watch.present, self._running()
-        in_the_way = running is not None and running.running and not running.gives_way
+        in_the_way = running is not None and running.running and not running.gives_way_to(emergency)
         return Circumstances(
             reading=present.reading if present is not None else None,
             read_only=self._watch.cluster.read_only,

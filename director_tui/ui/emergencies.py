@@ -64,7 +64,7 @@ class Emergencies:
         times: Times,
         *,
         open: Callable[[Sheet, Sheet | None], Awaitable[None]],
-        circumstances: Callable[[], Circumstances],
+        circumstances: Callable[[Emergency], Circumstances],
         run: RunPlan,
     ) -> None:
         self._watch, self._times = watch, times
@@ -77,7 +77,7 @@ class Emergencies:
         """Show what it would do, in the place of a sheet; or say why nothing is shown."""
         if before is None:
             self._touched = {}
-        refused = refusal(VERBS[what], self._circumstances())
+        refused = refusal(VERBS[what], self._circumstances(what))
         if refused is not None and refused.cure is not Cure.READING:
             return str(refused)
         go_on = partial(self._show, what, reason)
@@ -187,7 +187,7 @@ class Emergencies:
     async def _plan_recovery(
         self, stop: Stop | None, choice: Choice, ticked: Collection[str], reason: str, before: Sheet
     ) -> str:
-        if (refused := refusal(VERBS[Emergency.RECOVER], self._circumstances())) is not None:
+        if (refused := refusal(VERBS[Emergency.RECOVER], self._circumstances(Emergency.RECOVER))) is not None:
             return str(refused)
         standing = self._standing()
         if standing is None:

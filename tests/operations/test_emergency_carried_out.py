@@ -16,18 +16,21 @@ from director_tui.operations import operation as operation_module
 from director_tui.operations import proof as proof_module
 from director_tui.operations import stop_keeping
 from director_tui.operations.emergency import Stop, recover_plan, stop_in, stop_plan
-from director_tui.operations.plan import Outcome, Standing
+from director_tui.operations.plan import Emergency, Outcome, Request, Standing, Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.stop_keeping import Found, find_records
 from director_tui.operations.stop_record import addresses, record_json
 from director_tui.operations.stop_watch import look_for_stops
+from director_tui.operations.unseen_flush import unseen_flushes
 from director_tui.state import state_folder
 from tests.link.fakes import until
 from tests.operations.fakes import IPS, Bench, bench, failed
+from tests.operations.standing import update
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from director_tui.link.ssh import Reply
     from director_tui.operations.plan import Plan
     from director_tui.operations.progress import Progress
 
@@ -113,6 +116,36 @@ async def test_a_stop_and_its_recovery() -> None:
         assert await stop_of(made) is None
         counted(made, {B: 0})
         assert await stop_of(made) is None, "a backend that is taken out later is no stop"
+
+
+async def test_a_stop_waits_for_no_flush_which_goes_on_beside_it_and_asks_nothing_any_more() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        refused = asyncio.Event()
+
+        async def slow() -> Reply:
+            await refused.wait()
+            return failed(75, "A is gone")
+
+        made.directors.met[f"flush {A}"] = slow
+        request = Request(Verb.FLUSH, (Target(A), Target(B)))
+        flushing = asyncio.create_task(made.run(request))
+        await until(lambda: made.sent == [f"flush {A}"])
+        assert made.executor.progress is not None
+        assert not made.executor.progress.gives_way_to(Emergency.RECOVER)
+        with pytest.raises(OperationRefused, match=r"^one change at a time: Flush 2 backends is running$"):
+            await made.executor.run(await made.plan(update(0, A)), "")
+        stopped = await made.executor.run(await to_stop(made), "the storage groans")
+        assert (stopped.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0})
+        assert not flushing.done()
+        with pytest.raises(OperationRefused, match="nobody has seen the end of the flush"):
+            await made.run(Request(Verb.REMOVE, (Target(D),)))
+        refused.set()
+        ended = await flushing
+        assert [line.status for line in ended.lines] == [LineStatus.UNKNOWN, LineStatus.NOT_APPLIED]
+        assert ended.lines[1].note == "not sent", "nobody was there to say whether it should go on"
+        assert made.executor.progress is not ended
+        assert unseen_flushes("test"), "one that failed may still be going on"
 
 
 async def test_a_recovery_while_a_stop_of_somebody_else_goes_on_does_not_say_that_it_is_over() -> None:

@@ -26,10 +26,12 @@ from director_tui.link.ring import Ring
 from director_tui.link.ssh import Ssh
 from director_tui.link.users import each_once
 from director_tui.operations.emergency import Stop, disconnect_plan, recover_plan, stop_in, stop_plan
-from director_tui.operations.plan import Outcome, Standing
+from director_tui.operations.plan import Outcome, Request, Standing, Target, Verb
 from director_tui.operations.stop_keeping import Found, find_records
 from director_tui.operations.stop_record import addresses
+from director_tui.operations.unseen_flush import unseen_flushes
 from director_tui.state import state_folder
+from tests.link.fakes import until
 from tests.operations.test_executor_on_rings import TWO_HUNDRED, Bench, benched, ring_of
 from tests.parity.conftest import Practice, Real
 from tests.ring.processes import wait_until
@@ -165,6 +167,31 @@ async def test_what_a_monitor_sets_meanwhile_is_seen_and_no_saved_count_is_lost(
     assert ended.outcome is Outcome.APPLIED
     assert await counts(bench) == before | {other: 100}
     assert (await now(bench))[1] is None
+
+
+async def test_real_a_stop_does_not_wait_for_a_flush(
+    make_ring: MakeRing, real_sshds: list[Sshd], ring_known_hosts: Path, tmp_path: Path
+) -> None:
+    """A director takes vhost counts while it flushes: five users at a time take a hundred seconds."""
+    real = make_ring()
+    flushed = "127.0.1.1"
+    real.assign_users(dict.fromkeys(range(1, 2**32, 2**32 // 250), flushed))
+    async with benched(kept_in(ring_of(real, real_sshds, ring_known_hosts), tmp_path / "records"), Real(real)) as made:
+        await made.run(Request(Verb.UPDATE, (Target(flushed, 0),)))
+        before = await counts(made)
+        flushing = asyncio.create_task(made.run(Request(Verb.FLUSH, (Target(flushed),), max_parallel=5)))
+        await until(lambda: any(one.flush is not None for one in made.shown))
+        ended = await made.executor.run(stop_plan(*await now(made)), "")
+        assert ended.outcome is Outcome.APPLIED
+        assert await counts(made) == dict.fromkeys(before, 0)
+        assert not flushing.done()
+        assert [one.ip for one in unseen_flushes("rings")] == [flushed]
+        _, stop = await now(made)
+        assert stop is not None
+        assert {ip: one.vhosts for ip, one in stop.saved.items()} == before
+        real_sshds[0].kill_sessions()  # or its connection would be there for as long as it takes
+        assert (await flushing).outcome is Outcome.UNKNOWN
+        assert [one.ip for one in unseen_flushes("rings")] == [flushed], "no backend is added or removed before its end"
 
 
 @pytest.mark.parametrize("by_name", [False, True], ids=["by backend", "by name"])

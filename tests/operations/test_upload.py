@@ -79,7 +79,7 @@ async def test_it_has_no_time_limit_and_the_ring_is_read_meanwhile() -> None:
         assert on.executor.progress is not None
         assert on.executor.progress.lines[0].status is LineStatus.SENT
         assert on.executor.progress.lines[0].sent_mono_s == 1_000.0
-        assert on.executor.progress.gives_way
+        assert on.executor.progress.gives_way_to(None)
         end.set()
         assert (await running).outcome is Outcome.APPLIED
 
