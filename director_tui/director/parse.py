@@ -226,7 +226,6 @@ def version(stdout: bytes) -> tuple[int, ...]:
     raise MalformedOutput("doveconf -n named no version of Dovecot")
 
 
-@lru_cache(maxsize=4096)
 class _Table:
     """Rows under a header that is known. What a login shell printed before the header is passed over."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import unicodedata
@@ -90,6 +91,15 @@ def test_largest_numbers_and_an_ip_that_is_there_twice() -> None:  # case 7
         ("10.0.0.1", 1000, 4294967295),
         ("10.0.0.1", 100, 1),
     ]
+
+
+def test_nothing_of_an_output_is_kept_beside_its_values() -> None:
+    """The program reads for days, and lists of sessions have megabytes."""
+    for number in range(10):
+        parse.backends(STATUS + b"10.0.0.1\t\t100\tup\t-\t%d\n" % number)
+        parse.proxy_sessions(PROXY + b"user%d\timap\t192.0.2.1\t10.0.0.1\t143\n" % number)
+    gc.collect()
+    assert [one for one in gc.get_objects() if isinstance(one, parse._Table)] == []
 
 
 def test_the_director_s_order_is_kept() -> None:  # case 37
