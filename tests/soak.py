@@ -177,9 +177,9 @@ class Soak:
         """A vhost count that somebody agrees to, carried out to its proof."""
         await self._until_quiet()
         before = self._app.operation
-        await self._pilot.press("v", *("50", "60")[self._round % 2], "enter")
+        await self._pilot.press("v", *str(40 + self._round % 50), "enter")  # never the count it has: that is refused
         if not await self._wait(lambda: isinstance(self._app.screen, PlanDialog) and self._app.screen.may_act, 15.0):
-            self.troubles.append(f"round {self._round}: no plan to agree to, but {type(self._app.screen).__name__}")
+            self.troubles.append(f"round {self._round}: no plan to agree to, but {self._shown()}")
         else:
             await self._pilot.press("right", "enter")
             ended = await self._wait(
@@ -188,6 +188,10 @@ class Soak:
             if not ended:
                 self.troubles.append(f"round {self._round}: the operation did not end")
         await self._home()
+
+    def _shown(self) -> str:
+        lines = (strip.text.strip() for strip in self._app.screen._compositor.render_strips())
+        return f"{type(self._app.screen).__name__}: {' / '.join(filter(None, lines))}"
 
     async def _home(self) -> None:
         """Back to the dashboard, from wherever."""
