@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from director_tui.errors import ConfigError, DirectorTuiError, InternalFault, UsageError
+from director_tui.errors import ConfigError, DirectorTuiError, InternalFault, StateError, UsageError
 from director_tui.terminal import ask, give_up, somebody_is_there, tell
 
 if TYPE_CHECKING:
@@ -350,8 +350,24 @@ def _check(options: argparse.Namespace) -> int:
     from director_tui.oneshot import check
 
     _, cluster = _configured(options)
-    here = _themes_left_out()
+    here = [*_unrecorded(cluster), *_themes_left_out()]
     return _once(cluster, lambda ring: check(ring, here))
+
+
+def _unrecorded(cluster: ClusterConfig) -> list[Finding]:
+    """Whether changes can be written down, without which none is made."""
+    from director_tui.link.checkup import Finding, Verdict
+    from director_tui.operations.journal import Journal
+
+    if cluster.read_only:
+        return []
+    try:
+        Journal(cluster.name).append()
+    except StateError as error:
+        return [
+            Finding(Verdict.WARN, "here", f"changes can't be recorded, so none will be made: {error}", error.remedy)
+        ]
+    return []
 
 
 def _themes_left_out() -> list[Finding]:

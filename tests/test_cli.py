@@ -324,6 +324,19 @@ def test_check_tells_wrong_from_unreachable(
     assert out.startswith(f"fail  {nobody}: ")
 
 
+def test_check_says_where_no_change_could_be_recorded(ready: Program) -> None:
+    (ready.folder / "file").write_text("")
+    program = replace(ready, more={**ready.more, "XDG_STATE_HOME": str(ready.folder / "file")})
+    done = program.configured("check")
+    first, remedy, *_ = done.stdout.decode().splitlines()
+    assert done.returncode == 0, done
+    assert first.startswith("warn  here: changes can't be recorded, so none will be made: ")
+    assert "journal.jsonl can't be written: " in first
+    assert remedy.strip()
+    assert "here:" not in program.configured("check", "--read-only").stdout.decode()
+    assert "here:" not in ready.configured("check").stdout.decode()
+
+
 def test_check_names_themes_that_are_left_out(ready: Program) -> None:
     themes = ready.folder / "own" / "director-tui" / "themes"
     themes.mkdir(parents=True)
