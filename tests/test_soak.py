@@ -22,7 +22,7 @@ def test_what_stays_is_well_also_where_it_grew_in_the_beginning_and_comes_and_go
     ("name", "by", "said"),
     [
         ("memory_kb", 400, "memory_kb: 101,"),
-        ("objects", 600, "objects: 15"),
+        ("objects", 1_500, "objects: 15"),
         ("tasks", 1, "tasks: "),
         ("threads", 1, "threads: "),
         ("descriptors", 1, "descriptors: "),
