@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from director_tui.ui.changing import Changing
     from director_tui.ui.live import Present
     from director_tui.ui.operating import Kept, MakeExecutor
+    from director_tui.ui.removing import Removing
     from director_tui.ui.watch import OpenRing
 
 FAULTS_NAMED: Final = 4
@@ -175,15 +176,18 @@ class DirectorApp(App[None], inherit_bindings=False):
             push=self.push_screen,
             plan=self.open_plan,
             plan_emergency=self.open_emergency,
+            remove_cleanly=self.remove_cleanly,
             in_background=partial(self._in_background, name="report", group="reports"),
             tell=self.tell,
         )
-        self._dashboard = Dashboard(cluster, times, self.open_plan)
+        self._dashboard = Dashboard(cluster, times, self.open_plan, self.remove_cleanly)
         self._changing: Changing | None = None
+        self._removing: Removing | None = None
 
     def _begin(self) -> None:
         sys.setswitchinterval(THREADS_WAIT_S)
         self._start(self._watch, self.ask, OF_THE_SHOWN)
+        self._in_background(self._look_for_removals, "unfinished clean removals", OF_THE_SHOWN)
 
     def _start(self, watch: Watch, ask: Ask | None, group: str) -> None:
         self._in_background(partial(self._read_ring, watch, ask), f"readings of {watch.cluster.name}", group)
@@ -271,7 +275,7 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def _ask_sessions(self, publish: Callable[[Sessions], None]) -> None:
         """By the app, not by the screen that wants to know: what has begun goes on when that is closed."""
-        self.run_worker(self._watch.ask_sessions(publish), name="sessions", group=OF_THE_SHOWN)
+        self._in_background(partial(self._watch.ask_sessions, publish), "sessions", OF_THE_SHOWN)
 
     # Operations
 
@@ -282,8 +286,12 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def run_plan(self, plan: Plan, reason: str, override: bool = False) -> None:
         """Carry out a plan that somebody has agreed to, and show how far it is. It goes on when that is closed."""
-        watch = self._watch
-        self._carrying_out.begin(partial(self._operating.run, watch.ring, watch.fresh, plan, reason, override))
+        self._carrying_out.begin(partial(self._carry_out, self._watch, plan, reason, override))
+
+    async def _carry_out(self, watch: Watch, plan: Plan, reason: str, override: bool) -> None:
+        ended = await self._operating.run(watch.ring, watch.fresh, plan, reason, override)
+        if self._removing is not None:
+            self._removing.take(ended)
 
     def tell(self, text: str, *, fine: bool = False) -> None:
         """Show a notice that must be read."""
@@ -310,7 +318,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         """In front of the view in which it was agreed to, and q leads back there."""
         from director_tui.ui.operations_screen import OperationsScreen
 
-        if isinstance(self.screen, Dialog):
+        if isinstance(self.screen, Dialog) or (isinstance(self.screen, LiveScreen) and self.screen.shows_operation):
             return
         if any(isinstance(screen, OperationsScreen) for screen in self.screen_stack):
             while not isinstance(self.screen, OperationsScreen):
@@ -386,6 +394,7 @@ class DirectorApp(App[None], inherit_bindings=False):
                 ask_sessions=self._ask_sessions,
                 ask_journal=self._ask_journal,
                 change=self.open_plan,
+                remove_cleanly=self.remove_cleanly,
             )
         )
 
@@ -433,9 +442,9 @@ class DirectorApp(App[None], inherit_bindings=False):
                 )
             )
 
-    async def open_plan(self, request: Request) -> None:
+    async def open_plan(self, request: Request, *, whole: bool = False) -> None:
         """Show what would be done, after asking for what is still open; nothing is done before it is agreed to."""
-        await self._changes().begin(request)
+        await self._changes().begin(request, whole=whole)
 
     async def open_emergency(self, what: Emergency) -> None:
         """The same for what is done to the whole ring."""
@@ -460,6 +469,33 @@ class DirectorApp(App[None], inherit_bindings=False):
                 run=self.run_plan,
             )
         return self._changing
+
+    async def remove_cleanly(self, ips: Sequence[str]) -> None:
+        """Take a backend out step by step, or go on with that."""
+        await self._removes().begin(ips)
+
+    async def _look_for_removals(self) -> None:
+        from director_tui.ui.unfinished import some_unfinished
+
+        # Most often there are none, and then nothing more is imported.
+        if await asyncio.to_thread(some_unfinished, self._watch.cluster.name):
+            await self._removes().look()
+
+    def _removes(self) -> Removing:
+        from director_tui.ui.removing import Removing
+
+        if self._removing is None:
+            self._removing = Removing(
+                *(self._watch, self._operating, self._times),
+                open_view=self._open_view,
+                push=self.push_screen,
+                plan=partial(self.open_plan, whole=True),
+                ask_sessions=self._ask_sessions,
+                in_background=partial(self._in_background, name="clean removal", group="clean removals"),
+                tell=self.tell,
+                unfinished=lambda left: self._dashboard.show_unfinished(tuple(one.ip for one in left)),
+            )
+        return self._removing
 
     def action_help(self) -> None:
         from director_tui.ui.help_screen import HelpScreen

@@ -117,9 +117,9 @@ class CarryingOut:
 
     def _tell_elsewhere(self, before: Progress, progress: Progress) -> None:
         """What must be known of an operation by somebody who looks at another screen."""
-        front = self._screens()[-1]
-        if isinstance(front, LiveScreen) and front.shows_operation:
-            return
+        screens = self._screens()
+        if not screens or (isinstance(screens[-1], LiveScreen) and screens[-1].shows_operation):
+            return  # of a program that ends there is no screen left
         from director_tui.ui.operation_words import news
 
         if (told := news(before, progress)) is not None:

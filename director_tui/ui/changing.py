@@ -73,9 +73,11 @@ class Changing:
         self._shown: PlanDialog | None = None
         self._emergencies = Emergencies(watch, times, open=self._open, circumstances=self._circumstances, run=run)
 
-    async def begin(self, request: Request) -> None:
-        """A changing key was pressed: ``request`` has its targets, and perhaps not yet all of what is to be done."""
-        if why := self._refusal(request) or await self._after_reading(request, partial(self._ask, request), None):
+    async def begin(self, request: Request, *, whole: bool = False) -> None:
+        """A changing key was pressed: ``request`` has its targets, and perhaps not yet all of what is to be done; if it
+        is ``whole`` nothing is asked for any more."""
+        go_on = partial(self._plan, request=request) if whole else partial(self._ask, request)
+        if why := self._refusal(request) or await self._after_reading(request, go_on, None):
             self._say(why)
 
     async def begin_emergency(self, what: Emergency) -> None:

@@ -71,6 +71,13 @@ COMMANDS: Final[tuple[Command, ...]] = (
     _change("flush", "f", "flush", "Move the users whose hash leads elsewhere by now", BACKENDS_CHANGED, 95),
     _change("remove", "x", "remove", "Remove from the ring; best without users and sessions", BACKENDS_CHANGED, 94),
     _change("add", "a", "add", "Add a backend to the ring", RING_CHANGED, 91),
+    Command(
+        *("remove_cleanly", ("w",), "remove cleanly"),
+        *("Take a backend out step by step, so that no user and no mail is lost", BACKENDS_CHANGED, 90),
+        changes=True,
+        priority=True,
+        short="clean",
+    ),
     _change("flush all", "F", "flush all", "Rebalance: every user to where its hash leads now", RING_CHANGED, 25),
     _change("move", "M", "move", "Move the user that is shown to a backend", USER_CHANGED, 85),
     _change("kick", "K", "kick", "End all sessions of the user that is shown", USER_CHANGED, 84),
@@ -118,6 +125,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("set_back", ("b",), "set back", "Plan what sets this back", "Operation", rank=71, changes=True),
     Command("export", ("e",), "export", "Write it into a Markdown report", "Operation", rank=70),
     Command("copy", ("y",), "copy", "Copy its commands to the clipboard", "Operation", rank=50),
+    Command("check_again", ("c",), "check again", "Read the configuration of every director again", "Removal"),
     Command("sessions", ("enter",), "sessions", "The sessions of the user, asked of every director", "User", rank=75),
     Command(
         "clear", ("escape",), "clear", "Put the sessions away; before, leave the line where the name is typed", "User"

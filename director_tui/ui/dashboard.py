@@ -16,7 +16,7 @@ from director_tui.ui.backends_table import COLUMNS, BackendRow, backend_rows, ma
 from director_tui.ui.commands import BACKENDS_CHANGED, RING_CHANGED, bindings, commands_of
 from director_tui.ui.event_feed import EventFeed
 from director_tui.ui.grid import Grid
-from director_tui.ui.header import totals_line, warning_lines
+from director_tui.ui.header import totals_line, unfinished_line, warning_lines
 from director_tui.ui.key_bar import TypedLine
 from director_tui.ui.lines import Lines, Remark, Rule
 from director_tui.ui.live import LiveScreen, failure_lines
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from director_tui.link.reading import Reading
     from director_tui.times import Times
     from director_tui.ui.format import Part
-    from director_tui.ui.live import BeginChange, Present
+    from director_tui.ui.live import BeginChange, Present, RemoveCleanly
 
 
 class FilterLine(TypedLine):
@@ -74,9 +74,12 @@ class Dashboard(LiveScreen):
             super().__init__()
             self.ip = ip
 
-    def __init__(self, cluster: ClusterConfig, times: Times, change: BeginChange) -> None:
+    def __init__(
+        self, cluster: ClusterConfig, times: Times, change: BeginChange, remove_cleanly: RemoveCleanly
+    ) -> None:
         super().__init__(cluster, times)
-        self._change = change
+        self._change, self._remove_cleanly = change, remove_cleanly
+        self._unfinished: tuple[str, ...] = ()
         self._drawn: Snapshot | None = None
         self._rows_stand_on: tuple[object, ...] = ()
         self._lines_stand_on: tuple[object, ...] = ()
@@ -156,7 +159,17 @@ class Dashboard(LiveScreen):
             if not self.has_class("-tiny"):
                 lines.append(totals_line(present.reading, present.history, self.line_width))
             lines.extend(warning_lines(present.reading, self.line_width))
+        if self._unfinished and not self.has_class("-tiny"):
+            can_resume = not self.cluster.read_only
+            lines.append(unfinished_line(self._unfinished, self.line_width, can_resume=can_resume))
         self._totals.show(lines)
+
+    def show_unfinished(self, ips: tuple[str, ...]) -> None:
+        """Say that clean removals of these backends are not over."""
+        if ips != self._unfinished:
+            self._unfinished = ips
+            if self.is_mounted:
+                self._show_totals()
 
     def go_to(self, ip: str) -> None:
         """Put the cursor on this backend; a filter that hides it is dropped."""
@@ -220,6 +233,10 @@ class Dashboard(LiveScreen):
         wanted = Verb(verb)
         ips = self._chosen() if wanted in NEEDS_TARGET else []
         await self._change(Request(wanted, tuple(map(Target, ips))))
+
+    async def action_remove_cleanly(self) -> None:
+        """Take the backend under the cursor out step by step, or go on with that."""
+        await self._remove_cleanly(self._chosen())
 
     def _chosen(self) -> list[str]:
         """The marked backends as they are shown, or the one under the cursor; none where it stands on none."""

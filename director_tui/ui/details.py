@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from director_tui.operations.progress import Progress
     from director_tui.times import Times
     from director_tui.ui.backends_table import BackendRow
-    from director_tui.ui.live import AskSessions, BeginChange, Present
+    from director_tui.ui.live import AskSessions, BeginChange, Present, RemoveCleanly
     from director_tui.ui.operating import AskJournal, Kept
 
 CHART_LINES: Final = (8, 5, 3)
@@ -66,11 +66,12 @@ class DetailsScreen(LiveScreen):
         ask_sessions: AskSessions,
         ask_journal: AskJournal,
         change: BeginChange,
+        remove_cleanly: RemoveCleanly,
     ) -> None:
         """``ask_sessions`` begins to ask every director for its sessions: at the opening, and when a person reads."""
         super().__init__(cluster, times, present)
         self._ip = ip
-        self._change = change
+        self._change, self._remove_cleanly = change, remove_cleanly
         self._ask_sessions = ask_sessions
         self._ask_journal = ask_journal
         self._kept: Kept | None = None
@@ -186,6 +187,9 @@ class DetailsScreen(LiveScreen):
     async def action_change(self, verb: str) -> None:
         """Begin a change of this backend."""
         await self._change(Request(Verb(verb), (Target(self._ip),)))
+
+    async def action_remove_cleanly(self) -> None:
+        await self._remove_cleanly([self._ip])
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._ip)

@@ -15,7 +15,19 @@ from director_tui.director.model import Condition
 from director_tui.link.reading import LinkStatus, foreign, stale_after_s
 from director_tui.text import clean
 from director_tui.ui import format
-from director_tui.ui.format import ATTENTION, DANGER, DOT, FINE, NAME_WIDTH, STYLES, TAG_WIDTH, Piece, shortened
+from director_tui.ui.format import (
+    ACCENT,
+    ATTENTION,
+    DANGER,
+    DOT,
+    FINE,
+    MUTED,
+    NAME_WIDTH,
+    STYLES,
+    TAG_WIDTH,
+    Piece,
+    shortened,
+)
 from director_tui.ui.ring_words import split_words, undecided_words
 
 if TYPE_CHECKING:
@@ -73,6 +85,17 @@ def status_line(cluster: ClusterConfig, reading: Reading | None, now_s: float, n
         *_ring_groups(cluster, reading, now_s),
     ]
     return _fitted(groups, width, right=(f"{now:%H:%M:%S} UTC", "$dt-muted"))
+
+
+def unfinished_line(ips: Sequence[str], width: int, *, can_resume: bool) -> Content:
+    """The clean removals that are not over: ``clean removal of 10.1.0.3 unfinished — w to resume``."""
+    what = f"clean removal of {ips[0]} unfinished"
+    if len(ips) > 1:
+        what = f"{len(ips)} clean removals unfinished: {', '.join(ips)}"
+    after: list[Part] = [(" — ", STYLES[MUTED]), ("w", STYLES[ACCENT]), (" to resume", STYLES[MUTED])]
+    after = after if can_resume else []
+    room = max(8, width - Content.assemble(*after).cell_length)
+    return Content.assemble(" ", (shortened(what, room), STYLES[ATTENTION]), *after).truncate(width + 1, ellipsis=True)
 
 
 def calm_left_s(cluster: ClusterConfig, reading: Reading, now_s: float) -> float:

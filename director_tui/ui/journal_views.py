@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from director_tui.operations.plan import Emergency
     from director_tui.times import Times
     from director_tui.ui.entry_screen import EntryScreen
-    from director_tui.ui.live import BeginChange, InBackground, Tell
+    from director_tui.ui.live import BeginChange, InBackground, RemoveCleanly, Tell
     from director_tui.ui.operating import AskJournal, Operating
     from director_tui.ui.operations_screen import OperationsScreen
     from director_tui.ui.watch import Watch
@@ -33,12 +33,14 @@ class JournalViews:
         push: Callable[[EntryScreen], object],
         plan: BeginChange,
         plan_emergency: Callable[[Emergency], Awaitable[None]],
+        remove_cleanly: RemoveCleanly,
         in_background: InBackground,
         tell: Tell,
     ) -> None:
         self._watch, self._operating, self._times = watch, operating, times
         self._ask_journal = ask_journal
         self._push, self._plan, self._plan_emergency = push, plan, plan_emergency
+        self._remove_cleanly = remove_cleanly
         self._in_background, self._tell = in_background, tell
 
     def operations(self) -> OperationsScreen:
@@ -74,10 +76,13 @@ class JournalViews:
     async def _set_back(self, entry: Entry) -> None:
         """Show the plan that makes it undone, or say why there is none."""
         from director_tui.operations.following import set_back
+        from director_tui.operations.plan import Verb
 
         present = self._watch.present
         if present is None:
             self._tell("the ring has not been read yet")
+        elif entry.first.verb == Verb.ADD.value and (added := entry.first.targets):
+            await self._remove_cleanly(added)
         elif isinstance(wanted := set_back(entry.records, present.reading), str):
             self._tell(wanted)
         else:

@@ -73,6 +73,9 @@ AskSessions = Callable[[Callable[["Sessions"], None]], None]
 BeginChange = Callable[["Request"], Awaitable[None]]
 """Begins what a changing key is for; returns when whatever it opens has the keyboard."""
 
+RemoveCleanly = Callable[["Sequence[str]"], Awaitable[None]]
+"""Begins the clean removal of a backend, or goes on with one; returns when whatever it opens has the keyboard."""
+
 InBackground = Callable[[Callable[[], Awaitable[None]]], None]
 """Begins something that goes on whatever is on the screen, and waits for nothing."""
 

@@ -122,13 +122,13 @@ class Operating:
 
     async def run(
         self, ring: Ring | None, fresh: Callable[[], Awaitable[Reading]], plan: Plan, reason: str, override: bool
-    ) -> None:
-        """Carry it out. Raises PlanOutdated and OperationRefused, and has then sent nothing."""
+    ) -> Progress:
+        """Carry it out until it has ended. Raises PlanOutdated and OperationRefused, and has then sent nothing."""
         if ring is None:
             raise OperationRefused("no director has been reached yet")
         if self._executor is None:
             self._executor = self._make(ring.cluster, ring, fresh, self._take, self._times)
-        await self._executor.run(plan, reason, override)
+        return await self._executor.run(plan, reason, override)
 
     def decide(self, go_on: bool) -> None:
         """Answer the question of the operation that runs."""
@@ -198,7 +198,7 @@ class Operating:
 
     async def _append(self, records: list[Record]) -> None:
         try:
-            await asyncio.to_thread(self._opened().append, *records)
+            await asyncio.to_thread(self.journal.append, *records)
         except StateError as error:
             # Once for each time that it begins: a full disk is full at every change.
             if not self._failing:
@@ -214,7 +214,7 @@ class Operating:
         from director_tui.operations.report import caveats
 
         try:
-            extract = await asyncio.to_thread(self._opened().read, None, RECORDS_READ)
+            extract = await asyncio.to_thread(self.journal.read, None, RECORDS_READ)
         except StateError as error:
             take(Kept(failure=error))
             return
@@ -229,7 +229,8 @@ class Operating:
         records = [record for entry in reversed(shown) for record in entry.records]
         return await asyncio.to_thread(lambda: export(markdown(records, name), name, now))
 
-    def _opened(self) -> Journal:
+    @property
+    def journal(self) -> Journal:
         if self._journal is None:
             from director_tui.operations.journal import Journal
 

@@ -46,7 +46,7 @@ SPOKEN: Final = frozenset({LineStatus.FAILED, LineStatus.NOT_APPLIED, LineStatus
 """Below commands that stand like this is what they said."""
 
 
-_SAME_EVERYWHERE: Final = f"{shlex.join(ENVIRONMENT)} "
+SAME_EVERYWHERE: Final = f"{shlex.join(ENVIRONMENT)} "
 """Stands in front of every command, and would only push apart what differs; journal entries have it."""
 
 
@@ -74,7 +74,7 @@ def command_rows(progress: Progress, names: Mapping[str, str], now_s: float) -> 
             format.line_status(line.status),
             took(line, now_s),
             clean(line.note),
-            clean(line.text.removeprefix(_SAME_EVERYWHERE)),
+            clean(line.text.removeprefix(SAME_EVERYWHERE)),
         )
         if line.status in SPOKEN:
             said = [one for one in clean_lines(line.output).splitlines() if one.strip()]

@@ -61,7 +61,7 @@ class Watch:
         self._monitor: Monitor | None = None
         self._session_takers: list[Callable[[Sessions], None]] = []
         self._sessions: Sessions | None = None
-        self._ring_watched = False
+        self._ring_watchers = 0
         self._task: asyncio.Task[object] | None = None
         self._stopped = False
 
@@ -75,7 +75,7 @@ class Watch:
         from director_tui.link.monitor import Monitor
 
         self._monitor = Monitor(self.ring, self._take, self._times)
-        self._monitor.watch_ring(self._ring_watched)
+        self._monitor.watch_ring(self._ring_watchers > 0)
         await self._monitor.run()
 
     def fail(self, error: DirectorTuiError) -> None:
@@ -156,10 +156,11 @@ class Watch:
             self._monitor.use(director)
 
     def watch_ring(self, watched: bool) -> None:
-        """Ask every director often, or not any more; kept until the ring is opened."""
-        self._ring_watched = watched
+        """Ask every director often, for one more that wants it, or for one less; kept until the ring is opened."""
+        # Of two views that follow each other the new one may come before the old one goes.
+        self._ring_watchers += 1 if watched else -1
         if self._monitor is not None:
-            self._monitor.watch_ring(watched)
+            self._monitor.watch_ring(self._ring_watchers > 0)
 
     def _take(self, reading: Reading) -> None:
         if self._monitor is None or self.ring is None or self._stopped:

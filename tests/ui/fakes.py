@@ -181,6 +181,8 @@ class FakeRing:
                 return FakeReply(0, RING_HEADER + peers)
             case ("doveconf", "-n"):
                 return FakeReply(0, b"# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf\n")
+            case ("doveconf", "-h", "director_mail_servers"):
+                return FakeReply(0, self.mail_servers + b"\n")
             case ("doveconf", *_):
                 return FakeReply(0, b"director_mail_servers = " + self.mail_servers + b"\n")
         raise AssertionError(f"not a reading call of the dashboard: {argv}")

@@ -1,0 +1,692 @@
+"""The clean removal of a backend, step by step: the list of the steps, and the one that it stands at.
+
+What it shows is worked out of every reading anew; it keeps nothing itself, so it can be left and opened again. Every
+step that changes something leads to a plan like any other change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+from rich.cells import cell_len
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input
+
+from director_tui.operations.plan import Outcome, Verb
+from director_tui.operations.removal import (
+    PERMANENT_ONLY,
+    STAY_MOVED,
+    UPLOADS,
+    Course,
+    Decided,
+    Ending,
+    Mark,
+    Position,
+    Step,
+    accept_rest,
+    end,
+    left_words,
+    mark_upload,
+    renewed,
+    seen,
+    skip_leaving,
+    standing_at,
+    turn,
+    way_back,
+)
+from director_tui.operations.removal_progress import Leaving
+from director_tui.operations.removal_steps import Act, StepState, acts, step_view
+from director_tui.text import clean
+from director_tui.ui.commands import bindings
+from director_tui.ui.format import ATTENTION, DANGER, STYLES
+from director_tui.ui.forms import NotThat
+from director_tui.ui.header import naming
+from director_tui.ui.lines import Lines, Sentences
+from director_tui.ui.live import TICK_S, LiveScreen
+from director_tui.ui.operation_panel import OperationPanel
+from director_tui.ui.operation_words import doing
+from director_tui.ui.removal_forms import AcceptRisk, Choices
+from director_tui.ui.removal_text import (
+    LIST_WIDTH,
+    back_text,
+    check_text,
+    configuration_lines,
+    end_text,
+    leaving_words,
+    standing_text,
+    step_list,
+    step_strip,
+    step_text,
+    title_line,
+    waiting_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+    from textual.events import Resize
+    from textual.widget import Widget
+
+    from director_tui.config import ClusterConfig
+    from director_tui.link.users import Sessions
+    from director_tui.operations.plan import Request, Standing
+    from director_tui.operations.progress import Progress
+    from director_tui.operations.removal import BackendSeen, Removal
+    from director_tui.operations.removal_check import Checkup
+    from director_tui.operations.removal_configuration import Configuration
+    from director_tui.operations.removal_progress import LeavingProgress
+    from director_tui.operations.removal_steps import StepView
+    from director_tui.operations.removal_upload import Judged
+    from director_tui.times import Times
+    from director_tui.ui.live import Present
+    from director_tui.ui.operation_panel import Question
+    from director_tui.ui.removal_forms import Chosen
+    from director_tui.ui.removal_text import Said
+
+ASK_SESSIONS_S: Final = 5.0
+"""How often the sessions are counted while it matters whether any are left: it takes each director a list."""
+COUNTED: Final = frozenset({Step.MOVE, Step.FINAL_UPLOAD, Step.REMOVE})
+"""The steps at which it does."""
+NARROW_CELLS: Final = 72
+"""Cells of a screen below which the list of steps is one line above the step."""
+FOCUS_ORDER: Final = ("begin", "run", "bring-back", "check", "export", "leave")
+"""What gets the keyboard when what had it is gone: never what decides something without being asked again."""
+
+_IDS: Final[Mapping[Act, str]] = {
+    Act.RUN: "run",
+    Act.CHECK_AGAIN: "check",
+    Act.SKIP: "skip",
+    Act.SKIP_TYPED: "skip-typed",
+    Act.BRING_BACK: "bring-back",
+    Act.END: "end",
+    Act.BACK_OUT: "back-out",
+    Act.LEAVE: "leave",
+}
+_LABELS: Final[Mapping[str, str]] = {
+    "begin": "Begin",
+    "run": "Plan it",
+    "check": "Check again",
+    "copy": "Copy new value",
+    "on": "Go on removing",
+    "skip": "Go on without",
+    "skip-typed": "Skip it…",
+    "bring-back": "Bring it back",
+    "export": "Export the summary",
+    "end": "Finish",
+    "back-out": "Back out",
+    "leave": "Leave",
+}
+_RUNS: Final[Mapping[Step, str]] = {
+    Step.NO_NEW_USERS: "Plan: no new users",
+    Step.UPLOAD: "Plan the upload",
+    Step.MOVE: "Plan the flush",
+    Step.FINAL_UPLOAD: "Plan the upload",
+    Step.REMOVE: "Plan the removal",
+}
+
+
+class Drives(Protocol):
+    """What this needs of the program around it; see :class:`director_tui.ui.removing.Removing`."""
+
+    def check(self, ip: str, take: Callable[[Checkup], None]) -> None: ...
+    def begin_removal(self, ip: str, chosen: Chosen, take: Callable[[Removal | None], None]) -> None: ...
+    def keep(
+        self,
+        removal: Removal,
+        do: Callable[[Removal], Removal],
+        note: str,
+        said: str,
+        take: Callable[[Removal | None], None],
+    ) -> None: ...
+    def now_and_who(self) -> tuple[datetime, str]: ...
+    def plan(self, request: Request) -> Awaitable[None]: ...
+    def judged(self, removal: Removal, step: Step) -> Judged | None: ...
+    def standing(self) -> Standing | None: ...
+    def ask_sessions(self, take: Callable[[Sessions], None]) -> None: ...
+    def watch_ring(self, watched: bool) -> None: ...
+    def read_now(self) -> None: ...
+    def configuration(self, ip: str, take: Callable[[Configuration], None]) -> None: ...
+    def summary(self, removal: Removal, take: Callable[[tuple[str, ...]], None]) -> None: ...
+    def export(self, removal: Removal) -> None: ...
+    def decide(self, go_on: bool) -> None: ...
+
+
+Shown = tuple["Mapping[Step, StepState]", list[Content], "Mapping[str, str]"]
+"""The list of the steps, the lines beside it, and the labels of the buttons."""
+
+
+class ButtonRow(Horizontal):
+    """Buttons side by side; below each other where that is too wide."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "app.focus_previous", show=False),
+        Binding("right", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        super().__init__(id="buttons")
+        self.buttons: Final = {key: Button(label, id=key, compact=True) for key, label in labels.items()}
+
+    def compose(self) -> ComposeResult:
+        for button in self.buttons.values():
+            button.display = False
+            yield button
+
+    def offer(self, labels: Mapping[str, str], room: int) -> None:
+        """Show just these, in this order of the row, with these labels."""
+        for key, button in self.buttons.items():
+            button.display = key in labels
+            if key in labels and str(button.label) != labels[key]:
+                button.label = Content(labels[key])
+        wide = sum(max(12, cell_len(label) + 4) + 2 for label in labels.values()) - 2
+        self.set_class(wide > room, "-stacked")
+
+
+class RemovalScreen(LiveScreen):
+    """One clean removal. Without ``removal`` it is at its first step, where it is chosen and begun."""
+
+    AUTO_FOCUS = ""
+    GROUPS: ClassVar[tuple[str, ...]] = ("Removal", "Views", "Emergency", "Program", "Back")
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*GROUPS, "Scrolling")
+
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        times: Times,
+        present: Present | None,
+        ip: str,
+        removal: Removal | None,
+        drives: Drives,
+    ) -> None:
+        super().__init__(cluster, times, present)
+        self._ip, self._removal = ip, removal
+        self._drives = drives
+        self._checkup: Checkup | None = None
+        self._configuration: Configuration | None = None
+        self._summary: tuple[str, ...] = ()
+        self._now: BackendSeen | None = None
+        self._position = Position()
+        self._view: StepView | None = None
+        self._sessions: Sessions | None = None
+        self._sessions_asked_s: float | None = None
+        self._leaving: tuple[Step, Leaving] | None = None
+        self._left: LeavingProgress | None = None
+        self._told = ""
+        self._keeping = False
+        self._given: Widget | None = None
+        access = cluster.backends
+        self._title = Lines(id="removal-title")
+        self._strip = Lines(id="steps-strip")
+        self._steps = Lines(id="steps")
+        self._text = Lines(id="step-text")
+        self._choices = Choices(metacache=access is None or access.metacache != "no")
+        self._page = VerticalScroll(self._text, self._choices, id="step-page", can_focus=False)
+        self._panel = OperationPanel(cluster.names)
+        self._said = Sentences(id="step-said")
+        self._row = ButtonRow(_LABELS)
+
+    def head(self) -> Iterable[Widget]:
+        yield self._title
+        yield self._strip
+
+    def body(self) -> Iterable[Widget]:
+        with Horizontal(id="removal"):
+            yield self._steps
+            with Vertical(id="step"):
+                yield self._page
+                yield self._panel
+        yield self._said
+        yield self._row
+
+    def on_mount(self) -> None:
+        self._drives.watch_ring(True)
+        if self._removal is None:
+            self._check()
+        self._draw()
+
+    async def on_unmount(self) -> None:
+        self._drives.watch_ring(False)
+
+    def on_resize(self, event: Resize) -> None:
+        self.set_class(event.size.width < NARROW_CELLS, "-narrow")
+        super().on_resize(event)
+        self._draw()
+
+    # What is known
+
+    def show_present(self, present: Present) -> None:
+        self._look()
+        self._draw()
+
+    def show_stale(self, stale: bool) -> None:
+        self._page.set_class(stale, "-stale")
+
+    @property
+    def tick_s(self) -> float:
+        """It tells how long things take."""
+        return TICK_S
+
+    def tick(self) -> None:
+        super().tick()
+        self._ask_sessions()
+        self._draw_panel()
+
+    def took(self, removal: Removal) -> None:
+        """It was changed, by this screen or behind it."""
+        if self._removal is None or removal.id == self._removal.id:
+            self._removal = removal
+            self._look()
+            self._draw()
+
+    def _look(self) -> None:
+        """Work out where it stands, of what is known now."""
+        removal, present = self._removal, self.present
+        if removal is None or present is None or present.reading.snapshot is None:
+            return
+        now = self._now = seen(self._ip, present.reading, self._sessions if self._counts else None)
+        fresh, why = renewed(removal, now)
+        if why and not self._keeping:
+            self._keep(lambda one: renewed(one, now)[0], why)
+            removal = fresh
+        before, self._position = self._position.step, standing_at(removal, now)
+        step = self._position.step
+        if step is not before:
+            self._configuration = None
+            self._page.scroll_home(animate=False)
+            if step is Step.CONFIGURATION:
+                self._read_configuration()
+        self._follow_users(step, now)
+        if removal.ended is not None and not self._summary:
+            self._drives.summary(removal, self._take_summary)
+        elif removal.course is not Course.REMOVING and removal.ended is None:
+            self._end_way_back(removal, now)
+
+    def _take_summary(self, summary: tuple[str, ...]) -> None:
+        if self.is_mounted:
+            self._summary = summary
+            self._draw()
+
+    def _follow_users(self, step: Step | None, now: BackendSeen) -> None:
+        if step not in {Step.LET_LEAVE, Step.MOVE}:
+            self._leaving = self._left = None
+            return
+        flushing = self._running_mine and step is Step.MOVE
+        if self._leaving is None or self._leaving[0] is not step:
+            self._leaving = (step, Leaving(flushing=step is Step.MOVE))
+        self._left = self._leaving[1].add(now, self.times.mono_s())
+        if self._left.stuck and step is Step.MOVE and not flushing and not self._flushed:
+            self._left = replace(self._left, stuck="")  # nobody moves them yet
+
+    @property
+    def _flushed(self) -> bool:
+        """Whether this step's flush was carried out, as far as this program has seen."""
+        progress = self._operation
+        return progress is not None and self._is_mine(progress) and progress.plan.request.verb is Verb.FLUSH
+
+    def _end_way_back(self, removal: Removal, now: BackendSeen) -> None:
+        """When every director shows the backend as it was, it is over."""
+        busy = self._running_mine and not self._gives_way
+        if way_back(removal, now) == () and now.rows and not now.unasked and not busy:
+            how = Ending.BROUGHT_BACK if removal.course is Course.BRINGING_BACK else Ending.BACKED_OUT
+            self._keep(lambda one: end(one, how, *self._drives.now_and_who()), f"{how.value}; {STAY_MOVED}")
+
+    @property
+    def _counts(self) -> bool:
+        """Whether it matters what sessions are left."""
+        return self._position.step in COUNTED or self._position.done
+
+    def _ask_sessions(self) -> None:
+        now_s = self.times.mono_s()
+        due = self._sessions_asked_s is None or now_s - self._sessions_asked_s >= ASK_SESSIONS_S
+        if self._removal is not None and self._removal.ended is None and self._counts and due:
+            self._sessions_asked_s = now_s
+            self._drives.ask_sessions(self._take_sessions)
+
+    def _take_sessions(self, known: Sessions) -> None:
+        # As long as some have not answered it is not known; what was known before stands until then.
+        if known.waiting or not self.is_mounted:
+            return
+        self._sessions = known
+        self._look()
+        self._draw()
+
+    def _keep(self, do: Callable[[Removal], Removal], note: str, said: str = "") -> None:
+        """Have it written down, whatever becomes of this screen meanwhile."""
+        removal = self._removal
+        if removal is not None and not self._keeping:
+            self._keeping = True
+            self._drives.keep(removal, do, note, said, self._kept)
+
+    def _kept(self, removal: Removal | None) -> None:
+        """Nothing where it could not be written down; why has been said."""
+        self._keeping = False
+        if removal is not None:
+            self.took(removal)
+
+    # The operation
+
+    def show_operation(self, progress: Progress | None) -> None:
+        super().show_operation(progress)
+        if self.is_mounted:
+            self._draw()
+
+    @property
+    def shows_operation(self) -> bool:
+        return self._operation is not None and self._is_mine(self._operation)
+
+    def _is_mine(self, progress: Progress) -> bool:
+        removal, request = self._removal, progress.plan.request
+        return removal is not None and request.ips == (self._ip,) and removal.title in request.because
+
+    @property
+    def _running_mine(self) -> bool:
+        progress = self._operation
+        return progress is not None and progress.running and self._is_mine(progress)
+
+    @property
+    def _gives_way(self) -> bool:
+        """Whether what runs is an upload, beside which the backend may get back what it had."""
+        return self._operation is not None and self._operation.gives_way
+
+    def _draw_panel(self) -> None:
+        progress, removal = self._operation, self._removal
+        shown = progress is not None and removal is not None and self._is_mine(progress)
+        if shown and progress is not None and removal is not None and not progress.running:
+            step = self._position.step
+            of_this_step = step is not None and progress.plan.request.because == removal.because(step)
+            shown = progress.outcome is not Outcome.APPLIED if of_this_step or step is None else False
+        if not shown or progress is None:
+            self._panel.display = False
+            return
+        lines = max(2, self.size.height * 4 // 10 - (0 if not self.has_class("-low") else 1))
+        # Who is left is said above, as every director counts.
+        self._panel.show(replace(progress, flush=None), None, self.times.mono_s(), lines)
+
+    def on_question_decided(self, event: Question.Decided) -> None:
+        self._drives.decide(event.go_on)
+
+    # Drawing
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        name = self.cluster.names.get(self._ip, "")
+        self._title.show([title_line(self._ip, name, self._removal, self.line_width)])
+        self._choices.display = self._removal is None and self._checkup is not None and not self._checkup.refusals
+        states, text, offered = self._shown()
+        narrow = self.has_class("-narrow")
+        self._strip.show([Content.assemble(" ", step_strip(states))] if narrow and not self.has_class("-tiny") else [])
+        self._steps.show([] if narrow else step_list(states))
+        self._text.show(text)
+        self._said.show([Content.styled(clean(self._told), STYLES[ATTENTION])] if self._told else [])
+        self._draw_panel()
+        self._row.offer(offered, self.size.width - 2)
+        self._show_focus()
+
+    @property
+    def _page_width(self) -> int:
+        beside = 0 if self.has_class("-narrow") else LIST_WIDTH
+        return max(12, self.size.width - beside - 3)
+
+    def _shown(self) -> Shown:
+        """The list, the text and the buttons."""
+        removal, width = self._removal, self._page_width
+        if removal is None:
+            return self._shown_check(width)
+        standing, now = self._drives.standing(), self._now
+        if standing is None or now is None:
+            states = dict.fromkeys(removal.steps, StepState.TO_COME)
+            return states, waiting_text(), {"leave": _LABELS["leave"]}
+        views = {step: step_view(step, removal, self._position, now, standing) for step in removal.steps}
+        states = {step: view.state for step, view in views.items()}
+        may = self._offered(removal, now, standing)
+        caveats = self._position.caveats
+        if removal.ended is not None:
+            if removal.ended.how is not Ending.REMOVED:
+                states = dict.fromkeys(states, StepState.TO_COME)
+            return states, end_text(removal, self._summary, width), may
+        if removal.course is not Course.REMOVING:
+            left = way_back(removal, now)
+            words = left if isinstance(left, str) else [doing(one) for one in left] or ["nothing any more"]
+            return states, back_text(removal, words, caveats, width), may
+        step = self._position.step
+        self._view = view = views[step] if step is not None else None
+        if view is None:
+            return states, standing_text(removal, self._position, width), may
+        if self._left is not None and (now.most_users or now.session_count):
+            known = left_words(now)  # said already, with more about it
+            view = replace(view, said=tuple(one for one in view.said if not one.startswith(known)))
+        more = configuration_lines(self._configuration, width) if step is Step.CONFIGURATION else []
+        return states, step_text(view, self._live(removal, view), caveats, width, more), may
+
+    def _shown_check(self, width: int) -> Shown:
+        steps = [step for step in Step if self._choices.permanent or step not in PERMANENT_ONLY]
+        states = {step: StepState.NOW if step is Step.CHECK else StepState.TO_COME for step in steps}
+        begin = self._checkup is not None and not self._checkup.refusals
+        offered = {key: _LABELS[key] for key in ("begin", "check", "leave") if begin or key != "begin"}
+        return states, check_text(self._checkup, width), offered
+
+    def _live(self, removal: Removal, view: StepView) -> list[Said]:
+        said: list[Said] = []
+        if self._left is not None and self._now is not None and self.present is not None:
+            said += leaving_words(self._left, self._now, naming(self.present.reading))
+        judged = self._drives.judged(removal, view.step) if view.step in UPLOADS else None
+        if judged is not None and not self._running_mine:
+            said.append((f"{judged.said}: try again, skip it, or back out", DANGER))
+        return said
+
+    def _offered(self, removal: Removal, now: BackendSeen, standing: Standing) -> dict[str, str]:
+        """The buttons, with what stands on them."""
+        if self._running_mine and (removal.course is Course.REMOVING or not self._gives_way):
+            back = {"back-out": _LABELS["back-out"]} if self._gives_way and not self.cluster.read_only else {}
+            return {**back, "leave": "Leave; it goes on"}
+        may = {_IDS[act]: _LABELS[_IDS[act]] for act in acts(removal, self._position, now, standing.cluster)}
+        step = self._position.step
+        if step is Step.LET_LEAVE and "skip" in may:
+            may["skip"] = "Don't wait"
+        if "run" in may and step is not None and step in _RUNS:
+            may["run"] = _RUNS[step]
+            if step is Step.MOVE and self._flushed:
+                may["run"] = "Flush again"
+            elif step in UPLOADS and self._drives.judged(removal, step) is not None:
+                may["run"] = "Try again"
+        if removal.ended is None and removal.course is not Course.REMOVING:
+            may["on"] = _LABELS["on"]
+            if "run" in may:
+                may["run"] = f"Plan: {removal.course.value}"
+        if step is Step.CONFIGURATION and self._new_value is not None:
+            may["copy"] = _LABELS["copy"]
+        if removal.ended is not None or self._position.done:
+            may["export"] = _LABELS["export"]
+        if self.cluster.read_only:
+            may = {key: label for key, label in may.items() if key in {"check", "copy", "export", "leave"}}
+        return {key: may[key] for key in _LABELS if key in may}
+
+    def _show_focus(self) -> None:
+        """Give the keyboard to what leads on, where what had it is gone, or has it only because there was no other."""
+        focused = self.focused
+        if focused is not None and focused is not self._given and self._can_keep(focused):
+            return
+        buttons = self._row.buttons
+        best = next((buttons[key] for key in FOCUS_ORDER if buttons[key].display), None)
+        if best is not None and best is not focused:
+            self._given = best
+            self.set_focus(best)
+
+    def _can_keep(self, focused: Widget) -> bool:
+        within = focused.ancestors
+        if self._choices in within:
+            return self._choices.display
+        return self._panel.display if self._panel in within else focused.display
+
+    # What is pressed
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a text is typed, its characters are no commands."""
+        if action == "check_again":
+            return self._position.step is Step.CONFIGURATION
+        return not (action == "scroll_page" and isinstance(self.focused, Input))
+
+    def action_scroll_page(self, lines: int) -> None:
+        self._page.scroll_relative(y=lines, animate=False)
+
+    def action_check_again(self) -> None:
+        self._check_again()
+
+    def read_again(self) -> None:
+        self._check_again()
+
+    def _check_again(self) -> None:
+        self._sessions_asked_s = None
+        if self._removal is None:
+            self._check()
+        elif self._position.step is Step.CONFIGURATION:
+            self._read_configuration()
+        else:
+            self._drives.read_now()
+        self._ask_sessions()
+
+    async def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id not in _LABELS:
+            return
+        event.stop()
+        self._told = ""
+        match event.button.id:
+            case "begin":
+                await self._begin()
+            case "run":
+                await self._run()
+            case "check":
+                self._check_again()
+            case "skip":
+                self._skip()
+            case "skip-typed":
+                await self._ask_to_skip()
+            case "back-out":
+                self._turn(Course.BACKING_OUT)
+            case "bring-back":
+                self._turn(Course.BRINGING_BACK)
+            case "on":
+                self._turn(Course.REMOVING)
+            case "end":
+                self._end()
+            case "copy":
+                self._copy()
+            case "export" if self._removal is not None:
+                self._drives.export(self._removal)
+            case "leave":
+                self.dismiss(None)
+        self._draw()
+
+    # Step 1
+
+    def on_choices_changed(self) -> None:
+        self._draw()
+
+    def _check(self) -> None:
+        self._checkup = None
+        self._drives.check(self._ip, self._take_checkup)
+
+    def _take_checkup(self, checkup: Checkup) -> None:
+        if self.is_mounted:
+            self._checkup = checkup
+            self._draw()
+            if not checkup.refusals:
+                self.set_focus(self._choices.first)
+
+    async def _begin(self) -> None:
+        try:
+            chosen = self._choices.chosen()
+        except NotThat as error:
+            self._told = str(error)
+            return
+        if not self._keeping:
+            self._keeping = True
+            self._drives.begin_removal(self._ip, chosen, self._kept)
+
+    # The others
+
+    async def _run(self) -> None:
+        removal, now = self._removal, self._now
+        if removal is None or now is None:
+            return
+        if removal.course is not Course.REMOVING:
+            left = way_back(removal, now)
+            if left and not isinstance(left, str):
+                await self._drives.plan(left[0])
+        elif self._view is not None and self._view.request is not None:
+            await self._drives.plan(self._view.request)
+
+    def _skip(self) -> None:
+        at, who = self._drives.now_and_who()
+        step = self._position.step
+        if step is Step.LET_LEAVE:
+            self._keep(lambda one: skip_leaving(one, at, who), f"{self._at(step)}: not waited for any longer")
+        elif step in UPLOADS:
+            mark = Mark(at, who, Decided.NOT_WANTED)
+            self._keep(lambda one: mark_upload(one, step, mark), f"{self._at(step)}: {mark.how.value}")
+
+    async def _ask_to_skip(self) -> None:
+        view = self._view
+        if view is None:
+            return
+        step, risk = view.step, view.risk
+
+        def accept() -> None:
+            at, who = self._drives.now_and_who()
+            note = f"{self._at(step)}: skipped"
+            if step in UPLOADS:
+                mark = Mark(at, who, Decided.SKIPPED, risk)
+                self._keep(lambda one: mark_upload(one, step, mark), note, f"accepted: {risk}")
+            else:
+                self._keep(lambda one: accept_rest(one, at, who, risk), note, f"accepted: {risk}")
+
+        await self.app.push_screen(
+            AcceptRisk(f"Skip step {step.number}: {step.title.lower()}", risk, self.cluster.name, accept)
+        )
+
+    def _at(self, step: Step) -> str:
+        """``step 3 of 8``."""
+        return f"step {step.number} of {len(self._removal.steps) if self._removal is not None else len(Step)}"
+
+    def _turn(self, course: Course) -> None:
+        self._keep(lambda one: turn(one, course), "goes on" if course is Course.REMOVING else course.value)
+
+    def _end(self) -> None:
+        removal = self._removal
+        if removal is None:
+            return
+        how = Ending.BY_HAND
+        if self._position.step is Step.CONFIGURATION:
+            how = Ending.REMOVED
+        said = self._configuration.words if self._configuration is not None else ""
+        at, who = self._drives.now_and_who()
+        self._keep(lambda one: end(one, how, at, who), how.value, said)
+
+    # The configuration
+
+    @property
+    def _new_value(self) -> str | None:
+        """What to write on the directors that still have it; None if none does."""
+        known = self._configuration.directors if self._configuration is not None else ()
+        return next((one.new.value for one in known if one.new is not None and one.stands_there), None)
+
+    def _copy(self) -> None:
+        if (value := self._new_value) is not None:
+            self.app.copy_to_clipboard(value)
+            self.notify("copied the new value of director_mail_servers", markup=False)
+
+    def _read_configuration(self) -> None:
+        self._configuration = None
+        self._drives.configuration(self._ip, self._take_configuration)
+
+    def _take_configuration(self, configuration: Configuration) -> None:
+        if self.is_mounted:
+            self._configuration = configuration
+            self._draw()
