@@ -19,8 +19,9 @@ from unittest.mock import patch
 
 from textual.widgets import Input
 
-from director_tui.config import ClusterConfig, DirectorConfig
+from director_tui.config import BackendAccess, ClusterConfig, DirectorConfig
 from director_tui.demo.configuration import backend_names
+from director_tui.demo.population import TICKS_PER_S
 from director_tui.demo.records import Records
 from director_tui.demo.ring import PracticeRing
 from director_tui.director.doveadm import ENVIRONMENT
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from director_tui.demo.command import Answer
     from director_tui.link.questions import Ask
 
 START: Final = datetime(2026, 11, 23, 21, 44, 3, tzinfo=UTC)
@@ -92,8 +94,10 @@ class Directors:
         self.records: Final = [Records() for _ in ring.directors]
         self.calls = 0
 
-    async def connect(self, destination: str) -> Director:
-        return Director(self, int(destination.removeprefix("dir")) - 1)
+    async def connect(self, destination: str, *, through: object = None) -> Director:
+        if destination.startswith("dir"):
+            return Director(self, int(destination.removeprefix("dir")) - 1)
+        return Backend(self, destination)
 
     async def close(self) -> None:
         pass
@@ -114,8 +118,23 @@ class Director:
         self._directors.calls += 1
         words = argv[len(ENVIRONMENT) :]
         keep = self._directors.records[self._number].answer(words)
-        answer = keep(stdin) if keep is not None else self._directors.ring.execute(self._number, words)
-        return Reply(answer.status, answer.stdout, answer.stderr)
+        return _reply(keep(stdin) if keep is not None else self.execute(words))
+
+    def execute(self, words: Sequence[str]) -> Answer:
+        return self._directors.ring.execute(self._number, words)
+
+    def send(self, argv: Sequence[str]) -> asyncio.Future[Reply]:
+        """Run what changes something. A flush takes the time that the story lets pass."""
+        if "flush" not in argv:
+            return asyncio.ensure_future(self.run(argv, 0.0))
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        running = self._directors.ring.start(self._number, argv[len(ENVIRONMENT) :])
+        running.when_ended(lambda answer: reply.set_result(_reply(answer)))
+        return reply
+
+    def run_to_its_end(self, argv: Sequence[str], wanted: Callable[[], bool]) -> asyncio.Future[Reply]:
+        wanted()
+        return self.send(argv)
 
     async def open_shell(self, *, go_on: bool = False) -> Shell:
         return Shell(self)
@@ -127,6 +146,21 @@ class Director:
         pass
 
 
+class Backend(Director):
+    """A connection to a backend itself."""
+
+    def __init__(self, directors: Directors, ip: str) -> None:
+        super().__init__(directors, 0)
+        self._ip = ip
+
+    def execute(self, words: Sequence[str]) -> Answer:
+        ring = self._directors.ring
+        running = ring.start_on_backend(self._ip, words)
+        while running.answer is None:
+            ring.advance(1 / TICKS_PER_S)
+        return running.answer
+
+
 class Shell:
     """What runs the commands of a change, one after the other."""
 
@@ -135,11 +169,15 @@ class Shell:
         self._director = director
 
     def send(self, argv: Sequence[str]) -> asyncio.Future[Reply]:
-        return asyncio.ensure_future(self._director.run(argv, 0.0))
+        return self._director.send(argv)
 
     def finish(self) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer.stdout, answer.stderr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +226,13 @@ class Stage:
                 self.directors.ring.set_state("10.1.0.5", State.DOWN)
             await self.read()
 
+    async def pass_seconds(self, seconds: int) -> None:
+        """Time that somebody watches, with a reading every ten seconds."""
+        for _ in range(0, seconds, STEP_S):
+            self.clock.advance(STEP_S)
+            self.directors.ring.advance(STEP_S)
+            await self.read()
+
     async def until(self, text: str) -> None:
         """Wait until this stands on the screen."""
         async with asyncio.timeout(PATIENCE_S):
@@ -220,6 +265,7 @@ async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
         interval_s=3600.0,  # readings are taken when it is time in the story
         environment="production",
         names=backend_names(BACKENDS),
+        backends=BackendAccess("{ip}"),
     )
 
     async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
@@ -230,6 +276,7 @@ async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
     with (
         patch("director_tui.operations.journal.who_am_i", lambda: "ops"),
         patch("director_tui.operations.executor.who_am_i", lambda: "ops"),
+        patch("director_tui.ui.removing.who_am_i", lambda: "ops"),
         patch("socket.gethostname", lambda: "admin1"),
         patch("getpass.getuser", lambda: "ops"),
         patch("director_tui.ui.emergencies.state_folder", lambda cluster: Path.home() / FOLDER_HERE / cluster),
@@ -308,6 +355,31 @@ async def _recovery(shown: Stage) -> None:
     await shown.until("had 0 before")
 
 
+async def _removal(shown: Stage) -> None:
+    """A backend is taken out for good; those who are left on it are being moved."""
+    await shown.press("escape", "slash", *"10.1.0.6", "enter", "w")
+    await shown.until("others take over")
+    await shown.press("right", *["tab"] * 4, "enter")
+    await shown.until("2  No new users")
+    await _agree(shown)
+    await shown.until("3  Let users leave")
+    await shown.pass_seconds(30)
+    await shown.press("left", "left", "enter")
+    await shown.until("4  Upload pending")
+    await _agree(shown)
+    await shown.until("5  Move the rest")
+    await _agree(shown)
+    await shown.until("Leave; it goes on")
+    await shown.pass_seconds(60)
+
+
+async def _agree(shown: Stage) -> None:
+    """Lead the step to its plan, and agree to that."""
+    await shown.press("enter")
+    await shown.until_it_may_act()
+    await shown.press("right", "enter")
+
+
 def _in_theme(name: str) -> Play:
     async def play(shown: Stage) -> None:
         shown.app.theme = name
@@ -329,7 +401,7 @@ STORIES: Final[dict[tuple[int, int], dict[str, Play]]] = {
         "stopped": _stopped,
         "recovery": _recovery,
     },
-    SMALL: {"dashboard-80x24": _dashboard},
+    SMALL: {"dashboard-80x24": _dashboard, "removal": _removal},
 }
 """The pictures by the size of the screen; each goes on where the one before it left the program."""
 
@@ -346,10 +418,10 @@ async def pictures(size: tuple[int, int]) -> AsyncGenerator[tuple[str, str]]:
 async def main() -> None:
     os.environ.pop("NO_COLOR", None)
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    with TemporaryDirectory() as state:
-        # What happens in the stories is not for the journal of whoever makes the pictures.
-        os.environ["XDG_STATE_HOME"] = state
-        for size in STORIES:
+    for size in STORIES:
+        with TemporaryDirectory() as state:
+            # What happens in a story is not for the journal of whoever makes the pictures, nor for the next one.
+            os.environ["XDG_STATE_HOME"] = state
             async for name, picture in pictures(size):
                 (folder / f"{name}.svg").write_text(picture, "utf-8")
 
