@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 class Dashboard:
     """Starts director-tui on a ring in a terminal."""
 
-    def __init__(self, sshds: list[Sshd], agent: Agent, known_hosts: Path, config: Path) -> None:
+    def __init__(self, sshds: list[Sshd], agent: Agent, known_hosts: Path, config: Path, more: str = "") -> None:
+        """``more`` is what the configuration has beside the directors."""
         self._sshds = sshds
         self._agent = agent
         self._known_hosts = known_hosts
         self._config = config
+        self._more = more
 
     @property
     def command(self) -> list[str]:
@@ -34,6 +36,6 @@ class Dashboard:
             for sshd, director in zip(self._sshds, ring.directors, strict=True)
         )
         known_hosts = json.dumps(str(self._known_hosts))
-        text = f"[clusters.real]\ndirectors = [{directors}]\nknown_hosts = {known_hosts}\ninterval = 1\n"
+        text = f"[clusters.real]\ndirectors = [{directors}]\nknown_hosts = {known_hosts}\ninterval = 1\n{self._more}"
         self._config.write_text(text)
         terminal.start(self.command, width, height, SSH_AUTH_SOCK=str(self._agent.socket))

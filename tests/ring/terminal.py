@@ -65,6 +65,11 @@ class Terminal:
         return shown.stdout.decode()
 
     @property
+    def pid(self) -> int:
+        """The process that the program is a child of."""
+        return int(self._run("display-message", "-p", "#{pane_pid}"))
+
+    @property
     def echoes(self) -> bool:
         """Whether what is typed is shown, as the terminal itself has it."""
         descriptor = os.open(self._run("display-message", "-p", "#{pane_tty}").strip(), os.O_RDWR | os.O_NOCTTY)

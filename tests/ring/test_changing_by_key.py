@@ -186,11 +186,15 @@ class Keys:
             self._terminal.press("BTab")
             self.see_cursor("reason")
             self._terminal.press(reason, "Tab")
+        self.press_action(title)
+        self.see_applied(title)
+
+    def press_action(self, title: str) -> None:
+        """Go from Cancel to the button beside it, and press that."""
         self._terminal.press("Tab")
         ready = f"Cancel .*{BOLD}{re.escape(title)} "
         assert wait_until(lambda: re.search(ready, self._terminal.styled()) is not None, 10), self._terminal.styled()
         self._terminal.press("Enter")
-        self.see_applied(title)
 
     def see_cursor(self, label: str) -> None:
         """Wait until what is typed goes into the field of this label."""
