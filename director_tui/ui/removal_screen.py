@@ -392,7 +392,7 @@ class RemovalScreen(LiveScreen):
     @property
     def _gives_way(self) -> bool:
         """Whether what runs is an upload, beside which the backend may get back what it had."""
-        return self._operation is not None and self._operation.gives_way
+        return self._operation is not None and self._operation.gives_way_to(None)
 
     def _draw_panel(self) -> None:
         progress, removal = self._operation, self._removal

@@ -190,7 +190,9 @@ class Removing:
         now = Circumstances(
             reading,
             read_only=watch.cluster.read_only,
-            running=running_words(running) if running is not None and running.running and not running.gives_way else "",
+            running=running_words(running)
+            if running is not None and running.running and not running.gives_way_to(None)
+            else "",
             unseen=unseen,
         )
         standing = Standing(reading, ring.cluster)
