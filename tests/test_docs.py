@@ -62,6 +62,10 @@ def test_every_command_that_runs_on_a_director_stands_in_the_security_page() -> 
         assert re.search(rf"`[^`]*\b{call.title.split()[-1]}\b[^`]*`", table), call.title
 
 
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len((TOP / "README.md").read_text().splitlines()) < 200
+
+
 PAGES_OF_ALL = [*DOCS.glob("*.md"), TOP / "SECURITY.md", TOP / "README.md"]
 
 

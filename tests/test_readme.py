@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from director_tui.config import DirectorConfig
     from director_tui.director.doveadm import Call
 
-README = Path(__file__).parents[1] / "README.md"
+TOP = Path(__file__).parents[1]
+README = TOP / "README.md"
+SETTING_UP = TOP / "docs" / "setting-up.md"
 SUDO = ("sudo", "-n")
 
 READING: list[Call[Any]] = [
@@ -51,8 +53,8 @@ CHANGING: list[Call[Any]] = [
 ]
 
 
-def blocks(beginning: str) -> list[str]:
-    return [block for block in re.findall(r"^```\w*\n(.*?)^```", README.read_text(), re.S | re.M) if beginning in block]
+def blocks(beginning: str, page: Path = README) -> list[str]:
+    return [block for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.S | re.M) if beginning in block]
 
 
 def keys() -> list[set[str]]:
@@ -81,8 +83,8 @@ def test_the_tables_of_keys_have_every_key_but_those_that_move_and_no_other() ->
 
 
 def directors() -> tuple[DirectorConfig, ...]:
-    (text,) = blocks("[clusters.mail-eu]")
-    return parse_config(text.encode(), README).cluster().directors
+    (text,) = blocks("[clusters.mail-eu]", SETTING_UP)
+    return parse_config(text.encode(), SETTING_UP).cluster().directors
 
 
 def rules(account: str, extra: tuple[str, ...] = ()) -> list[list[str]]:

@@ -22,8 +22,9 @@ async def test_the_pictures_are_as_committed(size: tuple[int, int]) -> None:
     assert different == [], "see what changed: make screenshots, git diff"
 
 
-def test_there_are_no_others_and_the_readme_shows_what_there_is() -> None:
+def test_there_are_no_others_and_the_manual_shows_what_there_is() -> None:
     names = {f"{name}.svg" for story in STORIES.values() for name in story}
     assert {file.name for file in FOLDER.glob("*.svg")} == names
-    readme = (FOLDER.parent / "README.md").read_text("utf-8")
-    assert [name for name in sorted(names) if f"screenshots/{name}" not in readme] == []
+    pages = (FOLDER.parent / "README.md", *(FOLDER.parent / "docs").glob("*.md"))
+    shown = "".join(page.read_text("utf-8") for page in pages)
+    assert [name for name in sorted(names) if f"screenshots/{name}" not in shown] == []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 START = datetime(2026, 11, 23, 21, 54, tzinfo=UTC)
-README = Path(__file__).parents[2] / "README.md"
+COMMANDS = Path(__file__).parents[2] / "docs" / "commands.md"
 EVENTFUL = sorted(SCENARIOS.keys() - {CALM})
 SIZES = [1, 2, 4, 8, 400]
 
@@ -221,7 +221,7 @@ def test_the_slow_director_takes_its_time_and_the_others_do_not() -> None:
     assert min(unanswered) > 30
 
 
-def test_the_readme_lists_every_scenario_in_its_own_words() -> None:
-    readme = README.read_text("utf-8")
+def test_the_manual_lists_every_scenario_in_its_own_words() -> None:
+    page = COMMANDS.read_text("utf-8")
     for each in SCENARIOS.values():
-        assert f"| `{each.name}` | {each.summary}" in readme
+        assert f"| `{each.name}` | {each.summary}" in page

@@ -75,9 +75,9 @@ def test_mono_has_no_hue() -> None:
         assert red == green == blue, color
 
 
-def test_the_readme_shows_the_default_as_it_is(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (example,) = re.findall(r"```toml\n(dark = .*?)```", readme, re.DOTALL)
+def test_the_manual_shows_the_default_as_it_is(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "themes.md").read_text()
+    (example,) = re.findall(r"```toml\n(dark = .*?)```", page, re.DOTALL)
     (tmp_path / "harbour.toml").write_text(example)
     assert themes.read_theme(tmp_path / "harbour.toml") == BUILT_IN["harbour"]
 
