@@ -48,8 +48,8 @@ BACKENDS: Final = 12
 INTERVAL_S: Final = 0.5
 MOST_GROWTH: Final = {"memory_kb": 0.02, "objects": 0.05}
 """How much may be added after the warm-up, of what comes and goes with what is on the screen; of the rest nothing."""
-WARM_UP: Final = 0.3
-"""The part of a run in which it may still grow: buffers, histories and the list of events fill."""
+WARM_UP: Final = 0.4
+"""The part of a run in which it may still grow: what Textual keeps of lines, histories, the events."""
 PATIENCE_S: Final = 60.0
 VIEWS: Final = (
     (("enter",), "DetailsScreen"),
