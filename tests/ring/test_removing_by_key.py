@@ -159,7 +159,15 @@ def test_killed_in_the_middle_of_every_step_and_resumed(
             assert wizard.terminal.shows("nobody has seen the end of the flush")
             wizard.terminal.press("Tab", "Enter")
             wizard.terminal.wait_for("type real and press Enter", limit_s=60)
-            wizard.terminal.press("real", "Enter")
+            wizard.terminal.press("real")
+
+            def agreed() -> bool:
+                wizard.terminal.press("Enter")  # in its first moment a plan takes no press
+                return wait_until(
+                    lambda: wizard.terminal.shows("checking once more") or wizard.terminal.shows("▸ 8"), 2
+                )
+
+            assert wait_until(agreed, 60)
         wizard.terminal.wait_for("▸ 8", limit_s=60)
 
         # 8

@@ -184,7 +184,7 @@ async def test_read_only_hides_the_changing_keys_and_refuses_them(size: tuple[in
 
 
 async def test_without_read_only_they_are_offered_everywhere() -> None:
-    async with dashboard(FakeRing(), (240, 60)) as screen:
+    async with dashboard(FakeRing(), (280, 60)) as screen:
         for key, label in CHANGING.items():
             assert f"{key} {label}" in screen.lines[-1]
         await screen.press("question_mark")
@@ -195,7 +195,8 @@ async def test_without_read_only_they_are_offered_everywhere() -> None:
 
 @pytest.mark.parametrize(
     ("width", "there", "not_there"),
-    [(120, ["v vhosts", "a add", "l find user", "/ filter", "E EMERGENCY STOP", "? help", "q quit"], ["F flush all"]),
+    [(160, ["v vhosts", "a add", "l find user", "/ filter", "E EMERGENCY STOP", "? help", "q quit"], ["F flush all"]),
+     (120, ["v vhosts", "x remove", "w remove cleanly", "a add", "l find user", "E EMERGENCY", "? help"], ["/ filter"]),
      (80, ["v vhosts", "d down", "u up", "f flush", "x remove", "l find user", "E STOP", "? help"], ["a add"]),
      (40, ["v vhosts", "d down", "E STOP", "? help"], ["u up", "x remove"]),
      (20, ["E STOP", "? help"], ["v vhosts"])],

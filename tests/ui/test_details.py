@@ -31,9 +31,9 @@ async def test_enter_opens_the_backend_under_the_cursor_and_q_and_esc_lead_back(
             await screen.press("j", "enter")
             await screen.until("changed", "vhost count")
             assert "q back" in screen
-            assert "q quit" not in screen
+            assert "a add" not in screen
             await screen.press(key)
-            await screen.until("q quit", gone=("vhost count",))
+            await screen.until("a add", gone=("vhost count",))
         assert screen.at_cursor() == "10.1.0.4"
 
 
@@ -221,7 +221,7 @@ async def test_a_question_that_opened_meanwhile_is_not_answered_by_going_somewhe
         await screen.until("Password:", "Enter sends it")
         assert not asked.is_finished
         await screen.press("escape")
-        await screen.until("q quit", gone=["Password:"])
+        await screen.until("a add", gone=["Password:"])
         assert asked.result is None
 
 

@@ -345,9 +345,9 @@ async def test_the_footer_says_what_works_while_a_text_is_typed() -> None:
     async with dashboard() as screen:
         await screen.press("slash")
         await screen.until("enter keep it   esc drop it")
-        assert "q quit" not in screen.lines[-1]
+        assert "a add" not in screen.lines[-1]
         await screen.press(*"mail", "enter")
-        await screen.until("q quit", gone=["enter keep it"])
+        await screen.until("a add", gone=["enter keep it"])
         await screen.press("l")
         await screen.until("enter look it up   esc leave")
         assert "q back" not in screen.lines[-1]

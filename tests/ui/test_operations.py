@@ -74,7 +74,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests that a plan was wanted of."""
     wanted: list[Request] = []
 
-    async def begin(changing: Changing, request: Request) -> None:
+    async def begin(changing: Changing, request: Request, *, whole: bool = False) -> None:
         wanted.append(request)
 
     monkeypatch.setattr(Changing, "begin", begin)
@@ -512,13 +512,13 @@ async def test_after_vhost_count_0_the_flush_is_the_next_plan(monkeypatch: pytes
 
 
 async def test_an_entry_is_set_back_by_its_inverse_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep(*written("a", before={"vhosts": 80}), *written("b", "add", "Add 10.1.0.1", "10.1.0.1"))
+    keep(*written("a", before={"vhosts": 80}), *written("b", "remove", "Remove 10.1.0.1", "10.1.0.1"))
     async with operated() as one:
         wanted = planned(monkeypatch)
         await one.screen.press("o")
-        await one.screen.until("Add 10.1.0.1")
+        await one.screen.until("Remove 10.1.0.1")
         await one.screen.press("b")
-        await one.screen.until("remove it cleanly: w")
+        await one.screen.until("comes back by adding it: a")
         await one.screen.press("j", "b")
         (request,) = wanted
         assert (request.verb, request.targets) == (Verb.UPDATE, (Target("10.1.0.3", 80),))

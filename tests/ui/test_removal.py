@@ -17,6 +17,7 @@ from director_tui.ui.removal_screen import RemovalScreen
 from tests.ui.changing import focus_is_seen, focused, settle
 from tests.ui.fakes import FakeRing, Row
 from tests.ui.operations import Operated, operated
+from tests.ui.test_operations import keep, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -450,24 +451,13 @@ async def test_read_only_has_no_w_and_says_why() -> None:
 
 
 async def test_set_back_of_an_add_leads_to_it() -> None:
+    keep(*written("a", "add", "Add 10.1.0.1", "10.1.0.1"))
     async with wizard() as wizard_:
-        screen, running = wizard_.screen, wizard_.operated
-        await running.begin(Verb.ADD, Target("10.1.0.9", 50))
-        running.ring.rows.append(Row("10.1.0.9", 0, vhosts=50))
-        running.executor.end(LineStatus.APPLIED)
-        await screen.until("applied")
-        entry = added("10.1.0.9")
-        await screen.app._journal_views._set_back(entry)
-        await screen.until("clean removal of 10.1.0.9", "the ring is synced, and others take over")
-
-
-def added(ip: str) -> Any:
-    from datetime import UTC, datetime
-
-    from director_tui.operations.journal import Entry
-    from director_tui.operations.record import Event, Record
-
-    return Entry((Record(datetime.now(UTC), Event.PLANNED, operation="x", verb="add", targets=(ip,)),))
+        screen = wizard_.screen
+        await screen.press("o")
+        await screen.until("Add 10.1.0.1")
+        await screen.press("b")
+        await screen.until("clean removal of 10.1.0.1", "the ring is synced, and others take over")
 
 
 # The screen
