@@ -184,6 +184,7 @@ class ButtonRow(Horizontal):
             button.display = key in labels
             if key in labels and str(button.label) != labels[key]:
                 button.label = Content(labels[key])
+                button.refresh(layout=True)  # it is laid out by its old label else, and cuts the new one
         wide = sum(max(12, cell_len(label) + 4) + 2 for label in labels.values()) - 2
         self.set_class(wide > room, "-stacked")
 

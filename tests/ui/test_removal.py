@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from textual.app import App, ComposeResult
 
 from director_tui.config import BackendAccess
 from director_tui.operations.plan import Target, Verb
@@ -13,7 +14,7 @@ from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.removal_keeping import read_removals
 from director_tui.ui import plan_dialog, removal_screen
 from director_tui.ui.plan_dialog import PlanDialog
-from director_tui.ui.removal_screen import RemovalScreen
+from director_tui.ui.removal_screen import ButtonRow, RemovalScreen
 from tests.ui.changing import focus_is_seen, focused, settle
 from tests.ui.fakes import FakeRing, Row
 from tests.ui.operations import Operated, operated
@@ -32,6 +33,14 @@ ACCESS = BackendAccess("ops@{ip}")
 def a_ring(**changes: Any) -> FakeRing:
     rows = [Row("10.1.0.1", 500), Row(OUT, 400, vhosts=80), Row("10.1.0.3", 600), Row("10.1.0.7", 90, tag=b"gold")]
     return FakeRing(rows=rows, mail_servers=b"10.1.0.1-10.1.0.3 10.1.0.7@gold", **changes)
+
+
+def labels_are_whole(row: ButtonRow) -> bool:
+    shown = [button for button in row.buttons.values() if button.display]
+    return all(
+        button.region.width >= len(str(button.label)) + 2 and button.region.right <= row.screen.region.width
+        for button in shown
+    )
 
 
 class Wizard:
@@ -69,7 +78,12 @@ class Wizard:
             await self.screen.press("tab")
         assert focused(self.screen) == button, focused(self.screen)
         assert focus_is_seen(self.screen)
+        await self.screen.wait(self.every_label_is_whole, "every label whole")
         await self.screen.press("enter")
+
+    def every_label_is_whole(self) -> bool:
+        """Whether no button is cut, and none is out of the screen."""
+        return labels_are_whole(self.screen.app.screen.query_one(ButtonRow))
 
     def offers(self, button: str) -> bool:
         front = self.screen.app.screen
@@ -506,3 +520,19 @@ async def test_a_question_of_the_operation_is_answered_here() -> None:
         await screen.wait(lambda: focused(screen) == "stop", "the question")
         await screen.press("enter")
         assert wizard_.operated.executor.decisions == [False]
+
+
+async def test_a_button_has_the_width_of_the_label_that_it_has_now() -> None:
+    row = ButtonRow(dict.fromkeys(("run", "leave"), ""))
+
+    class Alone(App[None]):
+        CSS = "Button, Button.-textual-compact { width: auto; min-width: 12; }"
+
+        def compose(self) -> ComposeResult:
+            yield row
+
+    async with Alone().run_test(size=(80, 24)) as pilot:
+        for run in ("Try again", "Plan the flush of many"):
+            row.offer({"run": run, "leave": "Leave"}, 78)
+            await pilot.pause()
+            assert labels_are_whole(row)
