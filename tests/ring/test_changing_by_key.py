@@ -122,7 +122,8 @@ def test_every_change_by_its_key(terminal: Terminal, dashboard: Dashboard, make_
     assert where(ring, JANE)["status"] == away
     ring.log_in(JANE, 2)
     assert sessions(ring, JANE) > 0
-    keys.find(JANE)
+    keys.back()  # to the user
+    terminal.wait_for(f"{JANE}   hash ")
     terminal.press("K")
     keys.agree(f"Kick {JANE}")
     assert sessions(ring, JANE) == 0
@@ -131,6 +132,9 @@ def test_every_change_by_its_key(terminal: Terminal, dashboard: Dashboard, make_
     terminal.press("e")
     terminal.wait_for(".md")
     keys.back()
+    terminal.wait_for(f"{JANE}   hash ")
+    terminal.press("q")
+    terminal.wait_for("8 backends")
     terminal.press("q")
     terminal.wait_for(f"{GONE} 0")
     done = subprocess.run([*dashboard.command, "journal", "--json"], check=True, capture_output=True, timeout=30)
