@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 from textual.content import Content
 
-from director_tui.operations.removal import Course, Step
+from director_tui.operations.removal import Course, Decided, Step
 from director_tui.operations.removal_steps import StepState, back_out_words
 from director_tui.operations.words import listed, plural
 from director_tui.text import clean
@@ -235,14 +235,28 @@ def standing_text(removal: Removal, position: Position, width: int) -> list[Cont
         return joined(
             [[head("Where it stands can't be told")], beside("", ((one, DANGER) for one in position.why), width)]
         )
+    gone = "no user and no session is left on it, and no new one comes"
+    if removal.moved is not None:
+        gone = "no new user comes to it; not all were seen to be gone"
+    accepted = _accepted(removal)
     return joined(
         [
-            [head(f"{removal.ip} is ready to work on")],
-            beside("done", [("no user and no session is left on it, and no new one comes", FINE)], width),
+            [head(f"{removal.ip} is ready to work on{', by what was accepted' if accepted else ''}")],
+            beside("done", [(gone, FINE if removal.moved is None else ATTENTION)], width),
             beside("next", ["When the work is done, bring it back: by w, then or later."], width),
-            beside("▲", ((one, ATTENTION) for one in (*position.why, *position.caveats)), width),
+            beside("▲", ((one, ATTENTION) for one in (*accepted, *position.why, *position.caveats)), width),
         ]
     )
+
+
+def _accepted(removal: Removal) -> list[str]:
+    """The steps that were left out at a risk, with what that is and who took it."""
+    marks = ((step, removal.mark_of(step)) for step in (Step.UPLOAD, Step.MOVE, Step.FINAL_UPLOAD))
+    return [
+        f"step {step.number} was skipped by {mark.who}: {mark.said}"
+        for step, mark in marks
+        if mark is not None and mark.how is Decided.SKIPPED
+    ]
 
 
 def end_text(removal: Removal, summary: Sequence[str], width: int) -> list[Content]:

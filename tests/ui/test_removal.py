@@ -266,6 +266,24 @@ async def test_sessions_that_are_left_hold_step_5() -> None:
         await wizard_.until_step(6)
 
 
+async def test_who_was_left_by_somebody_is_not_said_to_be_gone() -> None:
+    async with wizard() as wizard_:
+        screen, ring = wizard_.screen, wizard_.ring
+        await wizard_.begin()
+        await wizard_.drain()
+        ring.sessions["ops@dir3.example.com"] = [("jane", OUT)]
+        await wizard_.upload()
+        await wizard_.until_step(5, "1 session passed on to it")
+        await wizard_.press("skip-typed")
+        await screen.until("Skip step 5")
+        await screen.press(*"mail-eu", "enter")
+        await wizard_.until_step(6)
+        await wizard_.upload()
+        await screen.until(f"{OUT} is ready to work on, by what was accepted", "not all were seen to be gone")
+        await screen.until("step 5 was skipped by", "1 session are on", "could be open in two places")
+        assert "no user and no session is left" not in screen
+
+
 # The upload
 
 
