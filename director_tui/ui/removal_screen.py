@@ -91,6 +91,7 @@ if TYPE_CHECKING:
 
 ASK_SESSIONS_S: Final = 5.0
 """How often the sessions are counted while it matters whether any are left: it takes each director a list."""
+_CHANGES_THE_ROW: Final = frozenset({Verb.UPDATE, Verb.UP, Verb.DOWN, Verb.ADD, Verb.REMOVE})
 COUNTED: Final = frozenset({Step.MOVE, Step.FINAL_UPLOAD, Step.REMOVE})
 """The steps at which it does."""
 NARROW_CELLS: Final = 72
@@ -220,6 +221,7 @@ class RemovalScreen(LiveScreen):
         self._left: LeavingProgress | None = None
         self._told = ""
         self._keeping = False
+        self._turned_s = times.mono_s()
         self._given: Widget | None = None
         access = cluster.backends
         self._title = Lines(id="removal-title")
@@ -333,9 +335,20 @@ class RemovalScreen(LiveScreen):
     def _end_way_back(self, removal: Removal, now: BackendSeen) -> None:
         """When every director shows the backend as it was, it is over."""
         busy = self._running_mine and not self._gives_way
-        if way_back(removal, now) == () and now.rows and not now.unasked and not busy:
+        if way_back(removal, now) == () and now.rows and not now.unasked and not busy and self._read_since:
             how = Ending.BROUGHT_BACK if removal.course is Course.BRINGING_BACK else Ending.BACKED_OUT
             self._keep(lambda one: end(one, how, *self._drives.now_and_who()), f"{how.value}; {STAY_MOVED}")
+
+    @property
+    def _read_since(self) -> bool:
+        """Whether every director was asked after it was turned, and after what was done to the backend before: what was
+        read earlier may show it as it is not any more. What may still be carried out is not over either."""
+        progress, since_s = self._operation, self._turned_s
+        if progress is not None and self._is_mine(progress) and progress.plan.request.verb in _CHANGES_THE_ROW:
+            if progress.outcome is Outcome.UNKNOWN:
+                return False
+            since_s = max(since_s, progress.ended_mono_s or since_s)
+        return self.present is not None and self.present.reading.views_mono_s >= since_s
 
     @property
     def _counts(self) -> bool:
@@ -454,7 +467,8 @@ class RemovalScreen(LiveScreen):
             return states, end_text(removal, self._summary, width), may
         if removal.course is not Course.REMOVING:
             left = way_back(removal, now)
-            words = left if isinstance(left, str) else [doing(one) for one in left] or ["nothing any more"]
+            nothing = "nothing any more" if self._read_since else "nothing, if every director shows it so once more"
+            words = left if isinstance(left, str) else [doing(one) for one in left] or [nothing]
             return states, back_text(removal, words, caveats, width), may
         step = self._position.step
         self._view = view = views[step] if step is not None else None
@@ -657,6 +671,8 @@ class RemovalScreen(LiveScreen):
         return f"step {step.number} of {len(self._removal.steps) if self._removal is not None else len(Step)}"
 
     def _turn(self, course: Course) -> None:
+        self._turned_s = self.times.mono_s()
+        self._drives.read_now()
         self._keep(lambda one: turn(one, course), "goes on" if course is Course.REMOVING else course.value)
 
     def _end(self) -> None:

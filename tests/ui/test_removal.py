@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -376,6 +377,37 @@ async def test_back_out_at_every_step(at: int) -> None:
             request = await wizard_.run(vhosts=80)
             assert (request.verb, request.targets) == (Verb.UPDATE, (Target(OUT, 80),))
         await screen.until(f"The clean removal of {OUT} is over", "Backed out", "Users already moved stay")
+
+
+async def test_it_is_not_back_by_what_was_read_before_it_was_changed() -> None:
+    async with wizard() as wizard_:
+        screen, ring = wizard_.screen, wizard_.ring
+        await wizard_.begin()
+        await wizard_.agree()
+        wizard_.operated.executor.lines(LineStatus.SENT)
+        hangs = ring.gates["ops@dir3.example.com", "status"] = asyncio.Event()  # what all show is not told meanwhile
+        ring.set(OUT, vhosts=0)
+        wizard_.operated.executor.end(LineStatus.APPLIED)
+        await wizard_.press("back-out")
+        await screen.until("nothing, if every director shows it so once more")
+        hangs.set()
+        await screen.until(f"setting the vhost count of {OUT} to 80")
+        assert read_removals("mail-eu").unfinished
+
+
+async def test_it_is_not_back_while_a_command_may_still_be_carried_out() -> None:
+    async with wizard() as wizard_:
+        screen, ring = wizard_.screen, wizard_.ring
+        await wizard_.begin()
+        await wizard_.agree()
+        wizard_.operated.executor.lines(LineStatus.SENT)
+        wizard_.operated.executor.end(LineStatus.UNKNOWN)
+        await wizard_.press("back-out")
+        await screen.until("nothing, if every director shows it so once more")
+        await screen.readings(ring, 20)
+        assert read_removals("mail-eu").unfinished
+        ring.set(OUT, vhosts=0)
+        await screen.until(f"setting the vhost count of {OUT} to 80")
 
 
 async def test_back_out_after_the_removal_adds_it_again() -> None:
