@@ -292,13 +292,15 @@ class RemovalScreen(LiveScreen):
         removal, present = self._removal, self.present
         if removal is None or present is None or present.reading.snapshot is None:
             return
-        now = self._now = seen(self._ip, present.reading, self._sessions if self._counts else None)
+        now = self._now = seen(self._ip, present.reading, self._counted)
         fresh, why = renewed(removal, now)
         if why and not self._keeping:
             self._keep(lambda one: renewed(one, now)[0], why)
             removal = fresh
         before, self._position = self._position.step, standing_at(removal, now)
         step = self._position.step
+        if not self._counts:
+            self._sessions = None  # when they count again they are others
         if step is not before:
             self._configuration = None
             self._page.scroll_home(animate=False)
@@ -355,6 +357,18 @@ class RemovalScreen(LiveScreen):
         """Whether it matters what sessions are left."""
         return self._position.step in COUNTED or self._position.done
 
+    @property
+    def _counted(self) -> Sessions | None:
+        """The sessions, where they matter and are not from before the flush, or its end: one that came meanwhile is not
+        among those, and a director that hangs may not say more for a minute."""
+        known, progress = self._sessions, self._operation
+        if known is None or not self._counts:
+            return None
+        if self._flushed and progress is not None:
+            since_s = progress.ended_mono_s if progress.ended_mono_s is not None else progress.started_mono_s
+            return known if known.taken_mono_s >= since_s else None
+        return known
+
     def _ask_sessions(self) -> None:
         now_s = self.times.mono_s()
         due = self._sessions_asked_s is None or now_s - self._sessions_asked_s >= ASK_SESSIONS_S
@@ -386,7 +400,10 @@ class RemovalScreen(LiveScreen):
     # The operation
 
     def show_operation(self, progress: Progress | None) -> None:
+        ran = self._running_mine
         super().show_operation(progress)
+        if ran and not self._running_mine:
+            self._sessions_asked_s = None  # those from before it ended prove nothing
         if self.is_mounted:
             self._draw()
 

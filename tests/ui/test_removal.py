@@ -285,6 +285,25 @@ async def test_who_was_left_by_somebody_is_not_said_to_be_gone() -> None:
         assert "no user and no session is left" not in screen
 
 
+async def test_sessions_that_were_counted_before_the_flush_prove_nothing() -> None:
+    async with wizard() as wizard_:
+        screen, ring = wizard_.screen, wizard_.ring
+        await wizard_.begin()
+        await wizard_.drain()
+        await wizard_.upload()
+        await wizard_.until_step(5, "0 sessions passed on to it")
+        hangs = ring.gates["ops@dir3.example.com", "proxy list"] = asyncio.Event()
+        await wizard_.agree()
+        wizard_.operated.executor.lines(LineStatus.SENT)
+        ring.sessions["ops@dir3.example.com"] = [("jane", OUT)]
+        ring.set(OUT, users=0)
+        await wizard_.until_step(5, "now    0 users left", "the sessions on the directors have not been counted yet")
+        wizard_.operated.executor.end(LineStatus.APPLIED)
+        await screen.until("Check again", "the sessions on the directors have not been counted yet")
+        hangs.set()
+        await wizard_.until_step(5, "1 session passed on to it")
+
+
 # The upload
 
 
