@@ -149,13 +149,17 @@ def settled(found: Found, backends: Iterable[Backend], now: datetime) -> tuple[S
     """The records whose backends all have their counts again without anybody having said that the stop is over: by the
     script, or by hand. Somebody has to say it, or the next backend that is taken to 0 would look like a stop.
 
-    One that was made just now is none of them: its first command may be about to be sent.
+    One that was made just now is none of them: its first command may be about to be sent. Nor is one of whose backends
+    none is listed, as by a director that has just begun and has not heard of the others yet.
     """
     counts = {ip: one.vhosts for ip, one in first_by_ip(backends).items()}
     return tuple(
         one
         for one in found.records
-        if one.stamp not in found.over and now - one.time > SETTLES_AFTER and _back(one, counts)
+        if one.stamp not in found.over
+        and now - one.time > SETTLES_AFTER
+        and not counts.keys().isdisjoint(one.saved)
+        and _back(one, counts)
     )
 
 

@@ -234,6 +234,7 @@ def test_what_is_back_by_the_script_is_found_to_be_over_but_not_at_once() -> Non
     assert settled(found, BEFORE, NOON + timedelta(minutes=9)) == ()
     assert settled(found, BEFORE, NOON + timedelta(minutes=11)) == found.records
     assert settled(found, STOPPED, NOON + timedelta(minutes=11)) == ()
+    assert settled(found, (), NOON + timedelta(minutes=11)) == ()  # a director that knows none of them says nothing
     assert settled(replace(found, over=frozenset({record(COUNTS).stamp})), BEFORE, NOON + timedelta(days=1)) == ()
 
 
