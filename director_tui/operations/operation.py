@@ -21,6 +21,7 @@ from director_tui.operations.flushing import FlushRate
 from director_tui.operations.logbook import Logbook
 from director_tui.operations.plan import (
     FLUSHING,
+    Emergency,
     Flushed,
     NobodyLeft,
     NoSessions,
@@ -190,11 +191,15 @@ class Operation:
         self._before = {name: sight for name, sight in seen.items() if isinstance(sight, Sight)}
 
     async def _intend(self, indices: Sequence[int]) -> bool:
-        """Put on disk what is about to be sent. Nothing is sent that is not there."""
+        """Put on disk what is about to be sent. Nothing is sent that is not there, but an emergency stop."""
         first = not self._logbook.intended
         try:
             await self._logbook.intend(indices)
         except StateError as error:
+            if self.progress.plan.request.emergency is Emergency.STOP:
+                # Its counts are on a disk, or it would not have come here; a full one here is no reason not to stop.
+                self.note(f"the journal has nothing of this: {error}")
+                return True
             if first:
                 why = f"nothing was sent, because it can't be recorded: {error}"
                 raise OperationRefused(why, error.remedy) from None

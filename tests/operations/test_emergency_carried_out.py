@@ -26,6 +26,7 @@ from director_tui.state import state_folder
 from tests.link.fakes import until
 from tests.operations.fakes import IPS, Bench, bench, failed
 from tests.operations.standing import update
+from tests.operations.test_executor import BrokenJournal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,6 +227,27 @@ async def test_a_full_disk_here_is_no_obstacle_when_a_director_takes_the_record(
             "kept d1, d2 and d3",
             "not kept here: stop.json can't be written: No space left on device",
         )
+
+
+async def test_a_disk_that_takes_no_journal_is_no_obstacle_to_a_stop_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        plan = await to_stop(made)
+
+        def full(*args: object) -> None:
+            raise StateError("stop.json can't be written: No space left on device")
+
+        monkeypatch.setattr(stop_keeping, "write_state", full)
+        executor = made.another_executor(journal=BrokenJournal("test", 0))
+        ended = await executor.run(plan, "")
+        assert ended.outcome is Outcome.APPLIED
+        assert "the journal has nothing of this: " in " ".join(ended.notes)
+        monkeypatch.undo()
+        # What it has taken is known all the same, and is not given back without a word of it in the journal.
+        with pytest.raises(OperationRefused, match=r"nothing was sent.*No space left on device"):
+            await made.another_executor(journal=BrokenJournal("test", 0)).run(await to_recover(made), "")
+        assert (await made.executor.run(await to_recover(made), "")).outcome is Outcome.APPLIED
+        assert counts(made) == COUNTS
 
 
 async def test_nothing_is_sent_where_the_record_can_be_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
