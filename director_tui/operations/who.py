@@ -19,10 +19,11 @@ def who_am_i() -> str:
     """
     sudo = clean(os.environ.get("SUDO_USER", ""))[:LONGEST]
     address = clean(os.environ.get("SSH_CONNECTION", "").partition(" ")[0])[:LONGEST]
-    return _local_user() + (f" (sudo by {sudo})" if sudo else "") + (f" from {address}" if address else "")
+    return local_user() + (f" (sudo by {sudo})" if sudo else "") + (f" from {address}" if address else "")
 
 
-def _local_user() -> str:
+def local_user() -> str:
+    """The name of the user that this program runs as, whatever the environment says."""
     user_id = os.getuid()
     try:
         return clean(pwd.getpwuid(user_id).pw_name)

@@ -6,9 +6,8 @@ so that no count that was saved is ever saved as 0.
 
 from __future__ import annotations
 
-import getpass
+import os.path
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import DirectorTuiError, LinkError
@@ -28,7 +27,7 @@ from director_tui.operations.plan import Emergency, Standing, Verb
 from director_tui.operations.stop_keeping import Found
 from director_tui.operations.stop_record import recover_script
 from director_tui.operations.stop_watch import look_for_stops
-from director_tui.operations.who import who_am_i
+from director_tui.operations.who import local_user, who_am_i
 from director_tui.state import state_folder
 from director_tui.ui.emergency_screen import RecoverForm, StopDialog
 from director_tui.ui.emergency_text import KeptAt
@@ -166,9 +165,11 @@ class Emergencies:
             if not cluster.records.startswith("~"):
                 whom = "for whoever may read that folder"
             there.setdefault(whom, []).append(director_name(link.config, standing.cluster))
-        here = str(state_folder(cluster.name)).replace(str(Path.home()), "~", 1)
+        here, home = str(state_folder(cluster.name)), os.path.expanduser("~")
+        if here.startswith(f"{home}/"):
+            here = f"~{here.removeprefix(home)}"
         return [
-            KeptAt(("here",), f"{here}/", f"for {getpass.getuser()} alone"),
+            KeptAt(("here",), f"{here}/", f"for {local_user()} alone"),
             *(KeptAt(tuple(names), f"{cluster.records}/", whom) for whom, names in there.items()),
         ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -193,6 +195,18 @@ async def test_the_stop_says_what_it_does_and_does_not_in_the_rings_own_numbers(
         assert "here:" in screen  # a path as long as that of a test breaks anywhere
         assert "last resort" not in screen
         assert agreed.plans == []
+
+
+async def test_whose_the_record_here_is_goes_by_the_user_and_not_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "who-logged-in")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # in a container there may be no name, and no home
+    monkeypatch.delenv("HOME")
+    async with changing(FakeRing(list(BEFORE)), (120, 60)) as (screen, _):
+        await screen.press("E")
+        await screen.until("Stop all 3 backends", f"for user {os.getuid()} alone", gone=["who-logged-in"])
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60), (40, 20)])
