@@ -6,6 +6,7 @@ there may be some that was not uploaded, it is never passed over in silence.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from director_tui.operations.progress import Progress
 
 RISK: Final = "mail that is not yet in object storage may be lost"
+
+_ERROR: Final = re.compile(r"\b(?:Error|Fatal|Panic): ")
+"""By which a program of Dovecot begins what it can't do, behind its own name."""
 
 SAID_LIMIT: Final = 500
 """Characters that are kept with the removal of what an upload printed; the journal has more."""
@@ -55,12 +59,17 @@ def judge(progress: Progress, cluster: ClusterConfig) -> Judged:
         expected = _expected(cluster)
         return Judged(None, f"{unknown}, but {expected}", RISK) if expected else Judged(Decided.NOT_THERE, unknown)
     if line.exit_status is not None:
-        last = line.output.splitlines()[-1][:SAID_LIMIT] if line.output else "it said nothing"
-        return Judged(None, f"it ended with exit status {line.exit_status}: {last}", RISK)
+        return Judged(None, f"it ended with exit status {line.exit_status}: {_what_failed(line.output)}", RISK)
     if line.sent_mono_s is not None:
         return Judged(None, "its end was not seen: it may be running on the backend still", RISK)
     why = "; ".join(progress.notes) or "it was not sent"
     return Judged(None, why, RISK)
+
+
+def _what_failed(output: str) -> str:
+    """The last error in it, in front of whatever it says of how far it was; else the last line."""
+    lines = output.splitlines() or ["it said nothing"]
+    return next((one for one in reversed(lines) if _ERROR.search(one)), lines[-1])[:SAID_LIMIT]
 
 
 def _expected(cluster: ClusterConfig) -> str:

@@ -182,6 +182,9 @@ async def test_other_ends_ask() -> None:
         assert await ended(on, lambda: failed(75, "Error: object storage: timeout\nError: 3 users failed")) == Judged(
             None, "it ended with exit status 75: Error: 3 users failed", RISK
         )
+        error = "doveadm(root): Error: obox: upload failed: HTTP 503"
+        half = Reply(75, b"metacache: 12 users uploaded\n", f"{error}\n".encode(), 0.1)
+        assert (await ended(on, lambda: half)).said == f"it ended with exit status 75: {error}"
         assert await ended(on, lambda: failed(1, "sudo: a password is required")) == Judged(
             None, "it ended with exit status 1: sudo: a password is required", RISK
         )
