@@ -168,6 +168,7 @@ def warnings(effect: Effect, standing: Standing, prediction: Prediction | None) 
     yield from emergency_warnings(effect, standing.reading)
     if effect.request.emergency is not Emergency.STOP:  # that is what it is for
         yield from _no_backend_left(effect)
+    yield from _first_back(effect)
     yield from _of_the_verb(effect, standing)
     yield from _too_many(prediction, standing.cluster.capacity)
     yield from _monitor_fights(effect, standing.cluster.monitor)
@@ -194,6 +195,20 @@ def _no_backend_left(effect: Effect) -> Iterator[str]:
             f"each round of it takes {MOVE_LIMIT_S} s: --max-parallel {effect.request.max_parallel} is set, "
             f"so that {does(out, 'the one user is', f'all {users(out)} are')} in the first"
         )
+
+
+def _first_back(effect: Effect) -> Iterator[str]:
+    """As in the middle of an emergency stop: who gives single backends back sends everyone to the first."""
+    if effect.request.emergency is not None:
+        return
+    for tag in effect.tags:
+        alone = usable(effect.after, tag)
+        waiting = [one.ip for one in effect.after if one.tag == tag and not one.vhosts]
+        if not usable(effect.before, tag) and alone and len(waiting) > 1:
+            yield (
+                f"everyone{effect.whose(tag)} who logs in is sent to {some(alone)}, for {len(waiting)} others are at "
+                "0; after an emergency stop R gives all back at once"
+            )
 
 
 def _of_the_verb(effect: Effect, standing: Standing) -> Iterator[str]:

@@ -655,3 +655,16 @@ def backends_after(plan: Plan, rows: dict[str, Backend]) -> Iterable[Backend]:
     becoming = {row.ip: row.after for row in plan.rows}
     every = {**rows, **becoming}
     return [one for one in every.values() if one is not None]
+
+
+def test_the_first_backend_to_come_back_is_said_to_be_sent_everyone() -> None:
+    stopped = tuple(replace(one, vhosts=0) for one in EIGHT)
+    plan = make_plan(update(100, A), standing(stopped))
+    (warning,) = [one for one in plan.warnings if "is sent to" in one]
+    others = sum(one.tag == "" for one in EIGHT) - 1
+    assert f"is sent to {A}, for {others} others are at 0; after an emergency stop R gives" in warning
+    assert not any("is sent to" in one for one in make_plan(update(50, A), standing()).warnings)
+    (one, *_) = [each for each in EIGHT if each.tag == ""]
+    assert not any(
+        "is sent to" in each for each in make_plan(update(9, one.ip), standing((replace(one, vhosts=0),))).warnings
+    )
