@@ -378,11 +378,12 @@ class Screen:
 
     async def until(self, *texts: str, gone: Sequence[str] = (), limit_s: float = 30.0) -> None:
         """Wait until all these texts are on the screen, and those of ``gone`` are not."""
-        await self.wait(
-            lambda: all(text in self.text for text in texts) and not any(text in self.text for text in gone),
-            f"{texts}{f' without {gone}' if gone else ''}",
-            limit_s,
-        )
+
+        def shown() -> bool:
+            screen = self.text
+            return all(text in screen for text in texts) and not any(text in screen for text in gone)
+
+        await self.wait(shown, f"{texts}{f' without {gone}' if gone else ''}", limit_s)
 
     async def wait(self, true: Callable[[], bool], what: str = "", limit_s: float = 30.0) -> None:
         deadline = time.monotonic() + limit_s
