@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import platform
 import re
@@ -10,14 +12,21 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from director_tui import __version__
+from director_tui import __version__, cli
+from director_tui.config import ad_hoc_cluster
+from director_tui.errors import ConfigError
+from director_tui.link import opening
 from director_tui.operations.journal import Journal
 from director_tui.operations.record import Event, Record
 from director_tui.versions import LIBRARIES
 from tests.ring.real import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 ROOT = Path(__file__).parents[1]
 PROBE = """
@@ -106,3 +115,29 @@ def test_the_first_frame_waits_for_nothing_that_only_an_operation_or_a_reading_n
     assert not loaded & {"director_tui.director.hashring", "director_tui.director.mail_servers"}
     assert "director_tui.link.reading" in loaded
     assert not loaded & {"director_tui.link.monitor", "director_tui.link.ring", "director_tui.link.host_keys"}
+
+
+@pytest.mark.parametrize("failure", [None, ConfigError("no such host")])
+def test_garbage_is_looked_for_from_when_all_is_imported(
+    failure: ConfigError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def open_ring(*_: object) -> None:
+        assert not gc.isenabled()
+        if failure is not None:
+            raise failure
+
+    async def use(_: object) -> int:
+        assert gc.isenabled()
+        return 0
+
+    monkeypatch.setattr(opening, "open_ring", open_ring)
+    monkeypatch.setattr(cli, "_status", lambda _: asyncio.run(opened_for(use)))
+    assert cli.main(["status", "-d", "dir1"]) == (0 if failure is None else 2)
+    assert gc.isenabled()
+
+
+async def opened_for(use: Callable[[object], Awaitable[int]]) -> int:
+    try:
+        return await use(await cli._open(ad_hoc_cluster(["dir1"]), None))
+    finally:
+        assert gc.isenabled()
