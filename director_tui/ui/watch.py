@@ -71,10 +71,10 @@ class Watch:
             return
         self._task = asyncio.current_task()
         self.ring = await self._open_ring(self.cluster, ask)
-        # Imported when there is something to read: so the first frame comes sooner.
-        from director_tui.link.monitor import Monitor
-
-        self._monitor = Monitor(self.ring, self._take, self._times)
+        self.ring.in_use.connecting()
+        # Imported while that goes on: so the first frame comes sooner, and the first table not later.
+        monitor = await asyncio.to_thread(_import_what_a_reading_needs)
+        self._monitor = monitor(self.ring, self._take, self._times)
         self._monitor.watch_ring(self._ring_watchers > 0)
         await self._monitor.run()
 
@@ -182,3 +182,11 @@ class Watch:
             self._change_log.add(changes)
         else:
             self._operating.keep(self._change_log.add(self._operating.mark(changes)), director)
+
+
+def _import_what_a_reading_needs() -> type[Monitor]:
+    from director_tui.director import hashring, mail_servers  # noqa: F401 - for those who draw it
+    from director_tui.link.monitor import Monitor
+    from director_tui.operations import emergency_ground  # noqa: F401 - for who looks for a stop in it
+
+    return Monitor
