@@ -14,6 +14,8 @@ import sys
 import termios
 import time
 import tty
+from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,10 +41,12 @@ from tests.ui.fakes import FakeRing, Screen, dashboard, make_app
 from tests.ui.test_link import unknown_key
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from rich.style import Style
     from textual.geometry import Region
+
+    See = Callable[[Screen], Awaitable[Region | None]]
 
 BUILT_IN = {name: themes.read_theme(file) for name, file in theme_files.built_in_files().items()}
 RGB = [name for name, theme in BUILT_IN.items() if not theme.ansi]
@@ -112,8 +116,7 @@ async def on_the_rows(screen: Screen) -> Region | None:
 
 async def stale(screen: Screen) -> Region | None:
     await screen.press("j", "space", "j")
-    screen.app._dashboard._grid.set_stale(True)
-    await screen.pilot.pause()
+    await screen.until("STALE")
     return None
 
 
@@ -205,7 +208,7 @@ async def backend_choice(screen: Screen) -> Region | None:
 
 async def notices(screen: Screen) -> Region | None:
     for severity in ("information", "warning", "error"):
-        screen.app.notify("something", title="Title", severity=severity, markup=False)
+        screen.app.notify("something", title="Title", severity=severity, markup=False, timeout=60)
     await screen.wait(lambda: len(screen.app.screen.query(Toast)) == 3)
     await screen.pilot.pause()
     return None
@@ -216,7 +219,7 @@ async def unreachable(screen: Screen) -> Region | None:
     return None
 
 
-SIGHTS = [
+SIGHTS: list[See] = [
     *(on_the_rows, stale, filtering, helped, details, palette, question, not_ready, host_key, notices, unreachable),
     *(form, plan, outdated_plan, plan_with_a_name, backend_choice),
 ]
@@ -228,27 +231,71 @@ def ring(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fak
     return FakeRing()
 
 
-@pytest.mark.parametrize("see", SIGHTS)
-@pytest.mark.parametrize("name", RGB)
-async def test_whatever_is_drawn_can_be_read_and_has_colours_of_the_theme(
-    name: str, see: Callable[[Screen], Awaitable[Region | None]], ring: FakeRing
-) -> None:
-    own = {Color.parse(BUILT_IN[name].variables[f"dt-{color}"]).rgb for color in themes.COLORS}
-    async with dashboard(ring, (100, 40), theme=name) as screen:
+def styled_as(screen: Screen, theme: str) -> bool:
+    return screen.app._styled_as == theme
+
+
+@asynccontextmanager
+async def seen_in(
+    themes: Sequence[str], see: See, ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[AsyncIterator[tuple[str, Screen, Region | None]]]:
+    """A sight in each of these themes, one after the other on one screen; another sight starts in another of them."""
+    first = SIGHTS.index(see) % len(themes)
+    names = [*themes[first:], *themes[:first]]
+    async with dashboard(ring, (100, 40), theme=names[0]) as screen:
         if see is unreachable:
             ring.break_down(ConnectionLost("the connection was lost", "look after the network"))
+        elif see is stale:
+            monkeypatch.setattr(reading, "MIN_STALE_S", 0.5)
+            ring.awake.clear()
         region = await see(screen)
-        pairs = 0
-        for text, style in drawn(screen, region):
-            if not text.strip():
-                assert style.bgcolor is None or Color.from_rich_color(style.bgcolor).rgb in own, style
-                continue
-            fore, ground = colors(style)
-            assert {fore.rgb, ground.rgb} <= own, f"{text!r}: {fore.hex} on {ground.hex}"
-            if not GRAPHICS.fullmatch(text):
-                pairs += 1
-                assert contrast(fore, ground) >= 4.5, f"{text!r}: {fore.hex} on {ground.hex}"
-        assert pairs >= 3
+
+        async def each() -> AsyncIterator[tuple[str, Screen, Region | None]]:
+            yield names[0], screen, region
+            for name in names[1:]:
+                if see is palette:  # Textual's own, which keeps its colours: but it closes when a theme is chosen in it
+                    screen.app.pop_screen()
+                screen.app.theme = name
+                await screen.wait(partial(styled_as, screen, name), name)
+                await screen.pilot.pause()
+                yield name, screen, await palette(screen) if see is palette else region
+
+        yield each()
+
+
+@pytest.mark.parametrize("see", SIGHTS)
+async def test_whatever_is_drawn_can_be_read_and_has_colours_of_the_theme(
+    see: See, ring: FakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with seen_in(list(BUILT_IN), see, ring, monkeypatch) as sights:
+        async for name, screen, region in sights:
+            if name == "ansi":
+                has_the_terminal_s_own_colours_alone(screen)
+            else:
+                can_be_read_in_colours_of_the_theme(name, screen, region)
+
+
+def can_be_read_in_colours_of_the_theme(name: str, screen: Screen, region: Region | None) -> None:
+    own = {Color.parse(BUILT_IN[name].variables[f"dt-{color}"]).rgb for color in themes.COLORS}
+    pairs = 0
+    for text, style in drawn(screen, region):
+        if not text.strip():
+            assert style.bgcolor is None or Color.from_rich_color(style.bgcolor).rgb in own, (name, style)
+            continue
+        fore, ground = colors(style)
+        assert {fore.rgb, ground.rgb} <= own, f"{name}: {text!r}: {fore.hex} on {ground.hex}"
+        if not GRAPHICS.fullmatch(text):
+            pairs += 1
+            assert contrast(fore, ground) >= 4.5, f"{name}: {text!r}: {fore.hex} on {ground.hex}"
+    assert pairs >= 3
+
+
+def has_the_terminal_s_own_colours_alone(screen: Screen) -> None:
+    for text, style in drawn(screen):
+        for color in (style.color, style.bgcolor):
+            assert color is None or color.type in {ColorType.DEFAULT, ColorType.STANDARD}, (text, style)
+        # Whatever has the ground's colour in some palettes is drawn as text, dimmed.
+        assert style.color is None or style.color.number != 8 or style.reverse, (text, style)
 
 
 @pytest.mark.parametrize("colors", [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT])
@@ -283,21 +330,6 @@ def contrast(one: Color, other: Color) -> float:
 
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("see", SIGHTS)
-async def test_ansi_draws_with_the_terminal_s_own_colours_alone(
-    see: Callable[[Screen], Awaitable[Region | None]], ring: FakeRing
-) -> None:
-    async with dashboard(ring, (100, 40), theme="ansi") as screen:
-        if see is unreachable:
-            ring.break_down(ConnectionLost("the connection was lost", "look after the network"))
-        await see(screen)
-        for text, style in drawn(screen):
-            for color in (style.color, style.bgcolor):
-                assert color is None or color.type in {ColorType.DEFAULT, ColorType.STANDARD}, (text, style)
-            # Whatever has the ground's colour in some palettes is drawn as text, dimmed.
-            assert style.color is None or style.color.number != 8 or style.reverse, (text, style)
 
 
 async def test_the_cursor_of_ansi_is_one_colour_in_reverse() -> None:
@@ -379,19 +411,14 @@ def test_no_colour_is_sent_where_none_is_wanted(theme: str, environment: dict[st
 # Without colour
 
 
-@pytest.mark.parametrize("name", ["harbour", "ansi"])
 @pytest.mark.parametrize("see", SIGHTS)
-async def test_no_color_sends_none(
-    name: str, see: Callable[[Screen], Awaitable[Region | None]], ring: FakeRing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_color_sends_none(see: See, ring: FakeRing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    async with dashboard(ring, (100, 40), theme=name) as screen:
-        if see is unreachable:
-            ring.break_down(ConnectionLost("the connection was lost", "look after the network"))
-        await see(screen)
-        for text, style in drawn(screen):
-            for color in (style.color, style.bgcolor):
-                assert color is None or color.type is ColorType.DEFAULT, (text, style)
+    async with seen_in(["harbour", "ansi"], see, ring, monkeypatch) as sights:
+        async for name, screen, _ in sights:
+            for text, style in drawn(screen):
+                for color in (style.color, style.bgcolor):
+                    assert color is None or color.type is ColorType.DEFAULT, (name, text, style)
 
 
 async def test_an_empty_no_color_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
