@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from director_tui.ui.live import Present
 
 
+NOTES_SHOWN: Final = 3
+"""Files that are said not to be understood; a director may have dozens, and the table is what it is about."""
+
+
 class StopDialog(PlanDialog):
     """The plan of a stop. ``script`` is what gives the counts back, for whoever wants to keep it by hand."""
 
@@ -291,5 +295,7 @@ def _origin(found: Found, stop: Stop | None) -> list[Content]:
             on_top = f"on top of {earlier}, since {began}; the oldest counts win"
             lines.append(Content.styled(on_top, STYLES[MUTED]))
     said = [f"{clean(place)} could not be searched: {clean(why)}" for place, why in found.failures.items()]
-    lines += [Content.styled(text, STYLES[ATTENTION]) for text in (*said, *map(clean, found.notes))]
-    return lines
+    said += map(clean, found.notes[:NOTES_SHOWN])
+    if (more := len(found.notes) - NOTES_SHOWN) > 0:
+        said.append(f"and {more:,} more like that")
+    return [*lines, *(Content.styled(text, STYLES[ATTENTION]) for text in said)]

@@ -402,6 +402,18 @@ async def test_100_everywhere_is_the_other_choice() -> None:
         assert agreed.words == [("director", "update", row.ip, "100") for row in BEFORE]
 
 
+async def test_many_files_that_are_no_records_leave_the_table_on_the_screen() -> None:
+    ring = stopped_ring()
+    for minutes in range(15):
+        for director in DIRECTORS:
+            keep_there(ring, record(time=AT - timedelta(minutes=minutes + 1), ring=("192.0.2.1",)), director)
+    keep_there(ring, record())
+    async with dashboard(ring, (80, 24)) as screen:
+        await screen.until(RED)
+        await screen.press("R")
+        await screen.until("is of another ring", "and 42 more like that", "✓ → 50")
+
+
 async def test_without_a_record_it_says_so_and_offers_100() -> None:
     ring = stopped_ring()
     ring.no_records[DIRECTORS[2]] = FakeReply(73, b"", b"permission denied\n")
