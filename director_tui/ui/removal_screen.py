@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
-from rich.cells import cell_len
-from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input
@@ -38,7 +36,7 @@ from director_tui.operations.removal import (
     way_back,
 )
 from director_tui.operations.removal_progress import Leaving
-from director_tui.operations.removal_steps import Act, StepState, acts, step_view
+from director_tui.operations.removal_steps import StepState, acts, step_view
 from director_tui.text import clean
 from director_tui.ui.commands import bindings
 from director_tui.ui.format import ATTENTION, DANGER, STYLES
@@ -48,6 +46,14 @@ from director_tui.ui.lines import Lines, Sentences
 from director_tui.ui.live import TICK_S, LiveScreen
 from director_tui.ui.operation_panel import OperationPanel
 from director_tui.ui.operation_words import doing
+from director_tui.ui.removal_buttons import (
+    FOCUS_ORDER,
+    LABELS,
+    ButtonRow,
+    offered,
+    offered_before,
+    offered_meanwhile,
+)
 from director_tui.ui.removal_forms import AcceptRisk, Choices
 from director_tui.ui.removal_text import (
     LIST_WIDTH,
@@ -68,7 +74,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
-    from textual.app import ComposeResult
     from textual.binding import BindingType
     from textual.events import Resize
     from textual.widget import Widget
@@ -96,40 +101,6 @@ COUNTED: Final = frozenset({Step.MOVE, Step.FINAL_UPLOAD, Step.REMOVE})
 """The steps at which it does."""
 NARROW_CELLS: Final = 72
 """Cells of a screen below which the list of steps is one line above the step."""
-FOCUS_ORDER: Final = ("begin", "run", "bring-back", "check", "export", "leave")
-"""What gets the keyboard when what had it is gone: never what decides something without being asked again."""
-
-_IDS: Final[Mapping[Act, str]] = {
-    Act.RUN: "run",
-    Act.CHECK_AGAIN: "check",
-    Act.SKIP: "skip",
-    Act.SKIP_TYPED: "skip-typed",
-    Act.BRING_BACK: "bring-back",
-    Act.END: "end",
-    Act.BACK_OUT: "back-out",
-    Act.LEAVE: "leave",
-}
-_LABELS: Final[Mapping[str, str]] = {
-    "begin": "Begin",
-    "run": "Plan it",
-    "check": "Check again",
-    "copy": "Copy new value",
-    "on": "Go on removing",
-    "skip": "Go on without",
-    "skip-typed": "Skip it…",
-    "bring-back": "Bring it back",
-    "export": "Export the summary",
-    "end": "Finish",
-    "back-out": "Back out",
-    "leave": "Leave",
-}
-_RUNS: Final[Mapping[Step, str]] = {
-    Step.NO_NEW_USERS: "Plan: no new users",
-    Step.UPLOAD: "Plan the upload",
-    Step.MOVE: "Plan the flush",
-    Step.FINAL_UPLOAD: "Plan the upload",
-    Step.REMOVE: "Plan the removal",
-}
 
 
 class Drives(Protocol):
@@ -160,34 +131,6 @@ class Drives(Protocol):
 
 Shown = tuple["Mapping[Step, StepState]", list[Content], "Mapping[str, str]"]
 """The list of the steps, the lines beside it, and the labels of the buttons."""
-
-
-class ButtonRow(Horizontal):
-    """Buttons side by side; below each other where that is too wide."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "app.focus_previous", show=False),
-        Binding("right", "app.focus_next", show=False),
-    ]
-
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        super().__init__(id="buttons")
-        self.buttons: Final = {key: Button(label, id=key, compact=True) for key, label in labels.items()}
-
-    def compose(self) -> ComposeResult:
-        for button in self.buttons.values():
-            button.display = False
-            yield button
-
-    def offer(self, labels: Mapping[str, str], room: int) -> None:
-        """Show just these, in this order of the row, with these labels."""
-        for key, button in self.buttons.items():
-            button.display = key in labels
-            if key in labels and str(button.label) != labels[key]:
-                button.label = Content(labels[key])
-                button.refresh(layout=True)  # it is laid out by its old label else, and cuts the new one
-        wide = sum(max(12, cell_len(label) + 4) + 2 for label in labels.values()) - 2
-        self.set_class(wide > room, "-stacked")
 
 
 class RemovalScreen(LiveScreen):
@@ -232,7 +175,7 @@ class RemovalScreen(LiveScreen):
         self._page = VerticalScroll(self._text, self._choices, id="step-page", can_focus=False)
         self._panel = OperationPanel(cluster.names)
         self._said = Sentences(id="step-said")
-        self._row = ButtonRow(_LABELS)
+        self._row = ButtonRow(LABELS)
 
     def head(self) -> Iterable[Widget]:
         yield self._title
@@ -450,14 +393,14 @@ class RemovalScreen(LiveScreen):
         name = self.cluster.names.get(self._ip, "")
         self._title.show([title_line(self._ip, name, self._removal, self.line_width)])
         self._choices.display = self._removal is None and self._checkup is not None and not self._checkup.refusals
-        states, text, offered = self._shown()
+        states, text, may = self._shown()
         narrow = self.has_class("-narrow")
         self._strip.show([Content.assemble(" ", step_strip(states))] if narrow and not self.has_class("-tiny") else [])
         self._steps.show([] if narrow else step_list(states))
         self._text.show(text)
         self._said.show([Content.styled(clean(self._told), STYLES[ATTENTION])] if self._told else [])
         self._draw_panel()
-        self._row.offer(offered, self.size.width - 2)
+        self._row.offer(may, self.size.width - 2)
         self._show_focus()
 
     @property
@@ -473,7 +416,7 @@ class RemovalScreen(LiveScreen):
         standing, now = self._drives.standing(), self._now
         if standing is None or now is None:
             states = dict.fromkeys(removal.steps, StepState.TO_COME)
-            return states, waiting_text(), {"leave": _LABELS["leave"]}
+            return states, waiting_text(), {"leave": LABELS["leave"]}
         views = {step: step_view(step, removal, self._position, now, standing) for step in removal.steps}
         states = {step: view.state for step, view in views.items()}
         may = self._offered(removal, now, standing)
@@ -501,14 +444,13 @@ class RemovalScreen(LiveScreen):
         steps = [step for step in Step if self._choices.permanent or step not in PERMANENT_ONLY]
         states = {step: StepState.NOW if step is Step.CHECK else StepState.TO_COME for step in steps}
         begin = self._checkup is not None and not self._checkup.refusals
-        offered = {key: _LABELS[key] for key in ("begin", "check", "leave") if begin or key != "begin"}
-        return states, check_text(self._checkup, width), offered
+        return states, check_text(self._checkup, width), offered_before(may_begin=begin)
 
     def _live(self, removal: Removal, view: StepView) -> list[Said]:
         said: list[Said] = []
         if self._left is not None and self._now is not None and self.present is not None:
             said += leaving_words(self._left, self._now, naming(self.present.reading))
-        judged = self._drives.judged(removal, view.step) if view.step in UPLOADS else None
+        judged = self._judged(removal, view.step)
         if judged is not None and not self._running_mine:
             said.append((f"{judged.said}: try again, skip it, or back out", DANGER))
         return said
@@ -516,29 +458,21 @@ class RemovalScreen(LiveScreen):
     def _offered(self, removal: Removal, now: BackendSeen, standing: Standing) -> dict[str, str]:
         """The buttons, with what stands on them."""
         if self._running_mine and (removal.course is Course.REMOVING or not self._gives_way):
-            back = {"back-out": _LABELS["back-out"]} if self._gives_way and not self.cluster.read_only else {}
-            return {**back, "leave": "Leave; it goes on"}
-        may = {_IDS[act]: _LABELS[_IDS[act]] for act in acts(removal, self._position, now, standing.cluster)}
+            return offered_meanwhile(gives_way=self._gives_way, read_only=self.cluster.read_only)
         step = self._position.step
-        if step is Step.LET_LEAVE and "skip" in may:
-            may["skip"] = "Don't wait"
-        if "run" in may and step is not None and step in _RUNS:
-            may["run"] = _RUNS[step]
-            if step is Step.MOVE and self._flushed:
-                may["run"] = "Flush again"
-            elif step in UPLOADS and self._drives.judged(removal, step) is not None:
-                may["run"] = "Try again"
-        if removal.ended is None and removal.course is not Course.REMOVING:
-            may["on"] = _LABELS["on"]
-            if "run" in may:
-                may["run"] = f"Plan: {removal.course.value}"
-        if step is Step.CONFIGURATION and self._new_value is not None:
-            may["copy"] = _LABELS["copy"]
-        if removal.ended is not None or self._position.done:
-            may["export"] = _LABELS["export"]
-        if self.cluster.read_only:
-            may = {key: label for key, label in may.items() if key in {"check", "copy", "export", "leave"}}
-        return {key: may[key] for key in _LABELS if key in may}
+        tried = self._flushed if step is Step.MOVE else self._judged(removal, step) is not None
+        return offered(
+            removal,
+            self._position,
+            acts(removal, self._position, now, standing.cluster),
+            tried=tried,
+            copies=self._new_value is not None,
+            read_only=self.cluster.read_only,
+        )
+
+    def _judged(self, removal: Removal, step: Step | None) -> Judged | None:
+        """What a person has to decide about the last upload of this step; None also of a step that uploads nothing."""
+        return self._drives.judged(removal, step) if step in UPLOADS else None
 
     def _show_focus(self) -> None:
         """Give the keyboard to what leads on, where what had it is gone, or has it only because there was no other."""
@@ -585,7 +519,7 @@ class RemovalScreen(LiveScreen):
         self._ask_sessions()
 
     async def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id not in _LABELS:
+        if event.button.id not in LABELS:
             return
         event.stop()
         self._told = ""

@@ -15,7 +15,8 @@ from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.removal_keeping import read_removals
 from director_tui.ui import plan_dialog, removal_screen
 from director_tui.ui.plan_dialog import PlanDialog
-from director_tui.ui.removal_screen import ButtonRow, RemovalScreen
+from director_tui.ui.removal_buttons import ButtonRow
+from director_tui.ui.removal_screen import RemovalScreen
 from tests.ui.changing import focus_is_seen, focused, settle
 from tests.ui.fakes import FakeRing, Row
 from tests.ui.operations import Operated, operated
