@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input
 
-from director_tui.operations.plan import Outcome, Verb
+from director_tui.operations.plan import Outcome
 from director_tui.operations.removal import (
     PERMANENT_ONLY,
     STAY_MOVED,
@@ -22,20 +22,16 @@ from director_tui.operations.removal import (
     Decided,
     Ending,
     Mark,
-    Position,
     Step,
     accept_rest,
     end,
     left_words,
     mark_upload,
     renewed,
-    seen,
     skip_leaving,
-    standing_at,
     turn,
     way_back,
 )
-from director_tui.operations.removal_progress import Leaving
 from director_tui.operations.removal_steps import StepState, acts, step_view
 from director_tui.text import clean
 from director_tui.ui.commands import bindings
@@ -55,6 +51,7 @@ from director_tui.ui.removal_buttons import (
     offered_meanwhile,
 )
 from director_tui.ui.removal_forms import AcceptRisk, Choices
+from director_tui.ui.removal_sight import RemovalSight
 from director_tui.ui.removal_text import (
     LIST_WIDTH,
     back_text,
@@ -85,7 +82,6 @@ if TYPE_CHECKING:
     from director_tui.operations.removal import BackendSeen, Removal
     from director_tui.operations.removal_check import Checkup
     from director_tui.operations.removal_configuration import Configuration
-    from director_tui.operations.removal_progress import LeavingProgress
     from director_tui.operations.removal_steps import StepView
     from director_tui.operations.removal_upload import Judged
     from director_tui.times import Times
@@ -96,9 +92,6 @@ if TYPE_CHECKING:
 
 ASK_SESSIONS_S: Final = 5.0
 """How often the sessions are counted while it matters whether any are left: it takes each director a list."""
-_CHANGES_THE_ROW: Final = frozenset({Verb.UPDATE, Verb.UP, Verb.DOWN, Verb.ADD, Verb.REMOVE})
-COUNTED: Final = frozenset({Step.MOVE, Step.FINAL_UPLOAD, Step.REMOVE})
-"""The steps at which it does."""
 NARROW_CELLS: Final = 72
 """Cells of a screen below which the list of steps is one line above the step."""
 
@@ -150,21 +143,16 @@ class RemovalScreen(LiveScreen):
         drives: Drives,
     ) -> None:
         super().__init__(cluster, times, present)
-        self._ip, self._removal = ip, removal
+        self._ip = ip
+        self._sight = RemovalSight(ip, removal, times)
         self._drives = drives
         self._checkup: Checkup | None = None
         self._configuration: Configuration | None = None
         self._summary: tuple[str, ...] = ()
-        self._now: BackendSeen | None = None
-        self._position = Position()
         self._view: StepView | None = None
-        self._sessions: Sessions | None = None
         self._sessions_asked_s: float | None = None
-        self._leaving: tuple[Step, Leaving] | None = None
-        self._left: LeavingProgress | None = None
         self._told = ""
         self._keeping = False
-        self._turned_s = times.mono_s()
         self._given: Widget | None = None
         access = cluster.backends
         self._title = Lines(id="removal-title")
@@ -192,7 +180,7 @@ class RemovalScreen(LiveScreen):
 
     def on_mount(self) -> None:
         self._drives.watch_ring(True)
-        if self._removal is None:
+        if self._sight.removal is None:
             self._check()
         self._draw()
 
@@ -225,97 +213,40 @@ class RemovalScreen(LiveScreen):
 
     def took(self, removal: Removal) -> None:
         """It was changed, by this screen or behind it."""
-        if self._removal is None or removal.id == self._removal.id:
-            self._removal = removal
+        if self._sight.removal is None or removal.id == self._sight.removal.id:
+            self._sight.removal = removal
             self._look()
             self._draw()
 
     def _look(self) -> None:
-        """Work out where it stands, of what is known now."""
-        removal, present = self._removal, self.present
+        """Work out where it stands, of what is known now, and do what follows from that by itself."""
+        sight, removal, present = self._sight, self._sight.removal, self.present
         if removal is None or present is None or present.reading.snapshot is None:
             return
-        now = self._now = seen(self._ip, present.reading, self._counted)
-        fresh, why = renewed(removal, now)
-        if why and not self._keeping:
+        before = sight.position.step
+        why = sight.look(present.reading, removal)
+        if why and (now := sight.now) is not None:
             self._keep(lambda one: renewed(one, now)[0], why)
-            removal = fresh
-        before, self._position = self._position.step, standing_at(removal, now)
-        step = self._position.step
-        if not self._counts:
-            self._sessions = None  # when they count again they are others
-        if step is not before:
+        if sight.position.step is not before:
             self._configuration = None
             self._page.scroll_home(animate=False)
-            if step is Step.CONFIGURATION:
+            if sight.position.step is Step.CONFIGURATION:
                 self._read_configuration()
-        self._follow_users(step, now)
         if removal.ended is not None and not self._summary:
             self._drives.summary(removal, self._take_summary)
-        elif removal.course is not Course.REMOVING and removal.ended is None:
-            self._end_way_back(removal, now)
+        elif removal.course is not Course.REMOVING and removal.ended is None and sight.is_back:
+            how = Ending.BROUGHT_BACK if removal.course is Course.BRINGING_BACK else Ending.BACKED_OUT
+            self._keep(lambda one: end(one, how, *self._drives.now_and_who()), f"{how.value}; {STAY_MOVED}")
 
     def _take_summary(self, summary: tuple[str, ...]) -> None:
         if self.is_mounted:
             self._summary = summary
             self._draw()
 
-    def _follow_users(self, step: Step | None, now: BackendSeen) -> None:
-        if step not in {Step.LET_LEAVE, Step.MOVE}:
-            self._leaving = self._left = None
-            return
-        flushing = self._running_mine and step is Step.MOVE
-        if self._leaving is None or self._leaving[0] is not step:
-            self._leaving = (step, Leaving(flushing=step is Step.MOVE))
-        self._left = self._leaving[1].add(now, self.times.mono_s())
-        if self._left.stuck and step is Step.MOVE and not flushing and not self._flushed:
-            self._left = replace(self._left, stuck="")  # nobody moves them yet
-
-    @property
-    def _flushed(self) -> bool:
-        """Whether this step's flush was carried out, as far as this program has seen."""
-        progress = self._operation
-        return progress is not None and self._is_mine(progress) and progress.plan.request.verb is Verb.FLUSH
-
-    def _end_way_back(self, removal: Removal, now: BackendSeen) -> None:
-        """When every director shows the backend as it was, it is over."""
-        busy = self._running_mine and not self._gives_way
-        if way_back(removal, now) == () and now.rows and not now.unasked and not busy and self._read_since:
-            how = Ending.BROUGHT_BACK if removal.course is Course.BRINGING_BACK else Ending.BACKED_OUT
-            self._keep(lambda one: end(one, how, *self._drives.now_and_who()), f"{how.value}; {STAY_MOVED}")
-
-    @property
-    def _read_since(self) -> bool:
-        """Whether every director was asked after it was turned, and after what was done to the backend before: what was
-        read earlier may show it as it is not any more. What may still be carried out is not over either."""
-        progress, since_s = self._operation, self._turned_s
-        if progress is not None and self._is_mine(progress) and progress.plan.request.verb in _CHANGES_THE_ROW:
-            if progress.outcome is Outcome.UNKNOWN:
-                return False
-            since_s = max(since_s, progress.ended_mono_s or since_s)
-        return self.present is not None and self.present.reading.views_mono_s >= since_s
-
-    @property
-    def _counts(self) -> bool:
-        """Whether it matters what sessions are left."""
-        return self._position.step in COUNTED or self._position.done
-
-    @property
-    def _counted(self) -> Sessions | None:
-        """The sessions, where they matter and are not from before the flush, or its end: one that came meanwhile is not
-        among those, and a director that hangs may not say more for a minute."""
-        known, progress = self._sessions, self._operation
-        if known is None or not self._counts:
-            return None
-        if self._flushed and progress is not None:
-            since_s = progress.ended_mono_s if progress.ended_mono_s is not None else progress.started_mono_s
-            return known if known.taken_mono_s >= since_s else None
-        return known
-
     def _ask_sessions(self) -> None:
         now_s = self.times.mono_s()
         due = self._sessions_asked_s is None or now_s - self._sessions_asked_s >= ASK_SESSIONS_S
-        if self._removal is not None and self._removal.ended is None and self._counts and due:
+        if self._sight.removal is not None and self._sight.removal.ended is None and self._sight.counts and due:
             self._sessions_asked_s = now_s
             self._drives.ask_sessions(self._take_sessions)
 
@@ -323,13 +254,13 @@ class RemovalScreen(LiveScreen):
         # As long as some have not answered it is not known; what was known before stands until then.
         if known.waiting or not self.is_mounted:
             return
-        self._sessions = known
+        self._sight.take_sessions(known)
         self._look()
         self._draw()
 
     def _keep(self, do: Callable[[Removal], Removal], note: str, said: str = "") -> None:
         """Have it written down, whatever becomes of this screen meanwhile."""
-        removal = self._removal
+        removal = self._sight.removal
         if removal is not None and not self._keeping:
             self._keeping = True
             self._drives.keep(removal, do, note, said, self._kept)
@@ -343,36 +274,23 @@ class RemovalScreen(LiveScreen):
     # The operation
 
     def show_operation(self, progress: Progress | None) -> None:
-        ran = self._running_mine
+        ran = self._sight.running_mine
+        self._sight.operation = progress
         super().show_operation(progress)
-        if ran and not self._running_mine:
+        if ran and not self._sight.running_mine:
             self._sessions_asked_s = None  # those from before it ended prove nothing
         if self.is_mounted:
             self._draw()
 
     @property
     def shows_operation(self) -> bool:
-        return self._operation is not None and self._is_mine(self._operation)
-
-    def _is_mine(self, progress: Progress) -> bool:
-        removal, request = self._removal, progress.plan.request
-        return removal is not None and request.ips == (self._ip,) and removal.title in request.because
-
-    @property
-    def _running_mine(self) -> bool:
-        progress = self._operation
-        return progress is not None and progress.running and self._is_mine(progress)
-
-    @property
-    def _gives_way(self) -> bool:
-        """Whether what runs is an upload, beside which the backend may get back what it had."""
-        return self._operation is not None and self._operation.gives_way_to(None)
+        return self._sight.shows_operation
 
     def _draw_panel(self) -> None:
-        progress, removal = self._operation, self._removal
-        shown = progress is not None and removal is not None and self._is_mine(progress)
+        progress, removal = self._operation, self._sight.removal
+        shown = progress is not None and removal is not None and self._sight.is_mine(progress)
         if shown and progress is not None and removal is not None and not progress.running:
-            step = self._position.step
+            step = self._sight.position.step
             of_this_step = step is not None and progress.plan.request.because == removal.because(step)
             shown = progress.outcome is not Outcome.APPLIED if of_this_step or step is None else False
         if not shown or progress is None:
@@ -391,8 +309,8 @@ class RemovalScreen(LiveScreen):
         if not self.is_mounted:
             return
         name = self.cluster.names.get(self._ip, "")
-        self._title.show([title_line(self._ip, name, self._removal, self.line_width)])
-        self._choices.display = self._removal is None and self._checkup is not None and not self._checkup.refusals
+        self._title.show([title_line(self._ip, name, self._sight.removal, self.line_width)])
+        self._choices.display = self._sight.removal is None and self._checkup is not None and not self._checkup.refusals
         states, text, may = self._shown()
         narrow = self.has_class("-narrow")
         self._strip.show([Content.assemble(" ", step_strip(states))] if narrow and not self.has_class("-tiny") else [])
@@ -410,31 +328,32 @@ class RemovalScreen(LiveScreen):
 
     def _shown(self) -> Shown:
         """The list, the text and the buttons."""
-        removal, width = self._removal, self._page_width
+        removal, width = self._sight.removal, self._page_width
         if removal is None:
             return self._shown_check(width)
-        standing, now = self._drives.standing(), self._now
+        standing, now = self._drives.standing(), self._sight.now
         if standing is None or now is None:
             states = dict.fromkeys(removal.steps, StepState.TO_COME)
             return states, waiting_text(), {"leave": LABELS["leave"]}
-        views = {step: step_view(step, removal, self._position, now, standing) for step in removal.steps}
+        views = {step: step_view(step, removal, self._sight.position, now, standing) for step in removal.steps}
         states = {step: view.state for step, view in views.items()}
         may = self._offered(removal, now, standing)
-        caveats = self._position.caveats
+        caveats = self._sight.position.caveats
         if removal.ended is not None:
             if removal.ended.how is not Ending.REMOVED:
                 states = dict.fromkeys(states, StepState.TO_COME)
             return states, end_text(removal, self._summary, width), may
         if removal.course is not Course.REMOVING:
             left = way_back(removal, now)
-            nothing = "nothing any more" if self._read_since else "nothing, if every director shows it so once more"
+            seen = self._sight.read_since
+            nothing = "nothing any more" if seen else "nothing, if every director shows it so once more"
             words = left if isinstance(left, str) else [doing(one) for one in left] or [nothing]
             return states, back_text(removal, words, caveats, width), may
-        step = self._position.step
+        step = self._sight.position.step
         self._view = view = views[step] if step is not None else None
         if view is None:
-            return states, standing_text(removal, self._position, width), may
-        if self._left is not None and (now.most_users or now.session_count):
+            return states, standing_text(removal, self._sight.position, width), may
+        if self._sight.left is not None and (now.most_users or now.session_count):
             known = left_words(now)  # said already, with more about it
             view = replace(view, said=tuple(one for one in view.said if not one.startswith(known)))
         more = configuration_lines(self._configuration, width) if step is Step.CONFIGURATION else []
@@ -448,23 +367,23 @@ class RemovalScreen(LiveScreen):
 
     def _live(self, removal: Removal, view: StepView) -> list[Said]:
         said: list[Said] = []
-        if self._left is not None and self._now is not None and self.present is not None:
-            said += leaving_words(self._left, self._now, naming(self.present.reading))
+        if self._sight.left is not None and self._sight.now is not None and self.present is not None:
+            said += leaving_words(self._sight.left, self._sight.now, naming(self.present.reading))
         judged = self._judged(removal, view.step)
-        if judged is not None and not self._running_mine:
+        if judged is not None and not self._sight.running_mine:
             said.append((f"{judged.said}: try again, skip it, or back out", DANGER))
         return said
 
     def _offered(self, removal: Removal, now: BackendSeen, standing: Standing) -> dict[str, str]:
         """The buttons, with what stands on them."""
-        if self._running_mine and (removal.course is Course.REMOVING or not self._gives_way):
-            return offered_meanwhile(gives_way=self._gives_way, read_only=self.cluster.read_only)
-        step = self._position.step
-        tried = self._flushed if step is Step.MOVE else self._judged(removal, step) is not None
+        if self._sight.running_mine and (removal.course is Course.REMOVING or not self._sight.gives_way):
+            return offered_meanwhile(gives_way=self._sight.gives_way, read_only=self.cluster.read_only)
+        step = self._sight.position.step
+        tried = self._sight.flushed if step is Step.MOVE else self._judged(removal, step) is not None
         return offered(
             removal,
-            self._position,
-            acts(removal, self._position, now, standing.cluster),
+            self._sight.position,
+            acts(removal, self._sight.position, now, standing.cluster),
             tried=tried,
             copies=self._new_value is not None,
             read_only=self.cluster.read_only,
@@ -496,7 +415,7 @@ class RemovalScreen(LiveScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a text is typed, its characters are no commands."""
         if action == "check_again":
-            return self._position.step is Step.CONFIGURATION
+            return self._sight.position.step is Step.CONFIGURATION
         return not (action == "scroll_page" and isinstance(self.focused, Input))
 
     def action_scroll_page(self, lines: int) -> None:
@@ -510,9 +429,9 @@ class RemovalScreen(LiveScreen):
 
     def _check_again(self) -> None:
         self._sessions_asked_s = None
-        if self._removal is None:
+        if self._sight.removal is None:
             self._check()
-        elif self._position.step is Step.CONFIGURATION:
+        elif self._sight.position.step is Step.CONFIGURATION:
             self._read_configuration()
         else:
             self._drives.read_now()
@@ -544,8 +463,8 @@ class RemovalScreen(LiveScreen):
                 self._end()
             case "copy":
                 self._copy()
-            case "export" if self._removal is not None:
-                self._drives.export(self._removal)
+            case "export" if self._sight.removal is not None:
+                self._drives.export(self._sight.removal)
             case "leave":
                 self.dismiss(None)
         self._draw()
@@ -579,7 +498,7 @@ class RemovalScreen(LiveScreen):
     # The others
 
     async def _run(self) -> None:
-        removal, now = self._removal, self._now
+        removal, now = self._sight.removal, self._sight.now
         if removal is None or now is None:
             return
         if removal.course is not Course.REMOVING:
@@ -591,7 +510,7 @@ class RemovalScreen(LiveScreen):
 
     def _skip(self) -> None:
         at, who = self._drives.now_and_who()
-        step = self._position.step
+        step = self._sight.position.step
         if step is Step.LET_LEAVE:
             self._keep(lambda one: skip_leaving(one, at, who), f"{self._at(step)}: not waited for any longer")
         elif step in UPLOADS:
@@ -619,19 +538,20 @@ class RemovalScreen(LiveScreen):
 
     def _at(self, step: Step) -> str:
         """``step 3 of 8``."""
-        return f"step {step.number} of {len(self._removal.steps) if self._removal is not None else len(Step)}"
+        removal = self._sight.removal
+        return f"step {step.number} of {len(removal.steps) if removal is not None else len(Step)}"
 
     def _turn(self, course: Course) -> None:
-        self._turned_s = self.times.mono_s()
+        self._sight.turn()
         self._drives.read_now()
         self._keep(lambda one: turn(one, course), "goes on" if course is Course.REMOVING else course.value)
 
     def _end(self) -> None:
-        removal = self._removal
+        removal = self._sight.removal
         if removal is None:
             return
         how = Ending.BY_HAND
-        if self._position.step is Step.CONFIGURATION:
+        if self._sight.position.step is Step.CONFIGURATION:
             how = Ending.REMOVED
         said = self._configuration.words if self._configuration is not None else ""
         at, who = self._drives.now_and_who()
