@@ -229,7 +229,7 @@ async def test_a_full_disk_here_is_no_obstacle_when_a_director_takes_the_record(
         )
 
 
-async def test_a_disk_that_takes_no_journal_is_no_obstacle_to_a_stop_either(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_takes_no_journal_is_no_obstacle_to_a_stop_either() -> None:
     async with bench() as made:
         counted(made, COUNTS)
         plan = await to_stop(made)
@@ -237,12 +237,12 @@ async def test_a_disk_that_takes_no_journal_is_no_obstacle_to_a_stop_either(monk
         def full(*args: object) -> None:
             raise StateError("stop.json can't be written: No space left on device")
 
-        monkeypatch.setattr(stop_keeping, "write_state", full)
         executor = made.another_executor(journal=BrokenJournal("test", 0))
-        ended = await executor.run(plan, "")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stop_keeping, "write_state", full)
+            ended = await executor.run(plan, "")
         assert ended.outcome is Outcome.APPLIED
         assert "the journal has nothing of this: " in " ".join(ended.notes)
-        monkeypatch.undo()
         # What it has taken is known all the same, and is not given back without a word of it in the journal.
         with pytest.raises(OperationRefused, match=r"nothing was sent.*No space left on device"):
             await made.another_executor(journal=BrokenJournal("test", 0)).run(await to_recover(made), "")
