@@ -18,11 +18,12 @@ import pytest
 from rich.cells import cell_len
 
 from director_tui.cli import main
+from tests.forks import Forks
 from tests.link.fakes import ring_output, status_output
 from tests.ring.real import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from director_tui.config import ClusterConfig
     from tests.ring.fixtures import MakeRing, MakeSshd
@@ -55,10 +56,15 @@ ODD_USERS = [
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """director-tui with its configuration in a folder of its own, an agent, and no terminal."""
+    """director-tui with its configuration in a folder of its own, an agent, and no terminal.
+
+    It is forked from a Python that has loaded it. It is started whole with ``forks`` None, where that Python would have
+    other settings, and by other ``words``.
+    """
 
     folder: Path
     agent: Path
+    forks: Forks | None
     words: tuple[str, ...] = MODULE
     more: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,7 +77,13 @@ class Program:
         own = {"SSH_AUTH_SOCK": str(self.agent), "XDG_CONFIG_HOME": str(self.folder / "none"), "PYTHONPATH": str(ROOT)}
         return {**os.environ, **own, **self.more}
 
+    @property
+    def started(self) -> Program:
+        return replace(self, forks=None)
+
     def __call__(self, *args: str, **popen: Any) -> subprocess.CompletedProcess[bytes]:
+        if self.forks is not None and self.words == MODULE and self.forks.like(self.environment):
+            return self.forks.run(args, self.environment, self.folder, **popen)
         return subprocess.run(
             [*self.words, *args],
             env=self.environment,
@@ -97,9 +109,15 @@ class Program:
         self.configure(zip((sshd.destination for sshd in sshds), words, strict=True), known_hosts)
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks({**os.environ, "PYTHONPATH": str(ROOT)}) as forks:
+        yield forks
+
+
 @pytest.fixture
-def program(tmp_path: Path, ring_agent: Agent) -> Program:
-    return Program(tmp_path, ring_agent.socket)
+def program(tmp_path: Path, ring_agent: Agent, forks: Forks) -> Program:
+    return Program(tmp_path, ring_agent.socket, forks)
 
 
 @pytest.fixture
@@ -212,7 +230,7 @@ def _time(text: str | None) -> str:
 
 
 def test_status_as_text(ready: Program, real_ring: RealRing, real_sshds: list[Sshd]) -> None:
-    title, _, header, *rows = fine(ready.configured("status")).splitlines()
+    title, _, header, *rows = fine(ready.started.configured("status")).splitlines()
     assert title.startswith(f"real  {real_sshds[0].destination}  ")
     assert title.endswith("ms  ring 3/3 synced")
     assert header.split() == ["backend", "tag", "vhosts", "share", "condition", "users"]
@@ -220,7 +238,7 @@ def test_status_as_text(ready: Program, real_ring: RealRing, real_sshds: list[Ss
 
 
 def test_lookup_as_text(ready: Program) -> None:
-    lines = fine(ready.configured("lookup", "some one")).splitlines()
+    lines = fine(ready.started.configured("lookup", "some one")).splitlines()
     assert lines[0] == "user  some one"
     assert lines[1].startswith("hash  ")
     assert lines[3].startswith("not assigned in any tag; the next login goes to 127.0.1.")
@@ -229,7 +247,7 @@ def test_lookup_as_text(ready: Program) -> None:
 
 def test_predict_changes_nothing_and_says_what_would(ready: Program, real_ring: RealRing) -> None:
     listed = [one.doveadm("director", "status").stdout for one in real_ring.directors]
-    done = ready.configured("--read-only", "predict", "update", "127.0.1.3", "0")
+    done = ready.started.configured("--read-only", "predict", "update", "127.0.1.3", "0")
     assert (done.returncode, done.stderr) == (0, b"")
     lines = done.stdout.decode().splitlines()
     assert lines[0] == "Set vhost count of 127.0.1.3 to 0: what it would do; nothing is changed"
@@ -295,7 +313,7 @@ def test_predict_where_the_terminal_has_no_sign_for_about(pretend: Callable[...,
 
 
 def test_check_says_each_step_of_each_director(ready: Program, real_sshds: list[Sshd]) -> None:
-    lines = fine(ready.configured("check")).splitlines()
+    lines = fine(ready.started.configured("check")).splitlines()
     for sshd in real_sshds:
         own = [line for line in lines if line.startswith(f"ok    {sshd.destination}: ")]
         parts = ["SSH answers", "its host key is known", "logged in", "Dovecot 2.", "director socket: 8 backends",
@@ -792,7 +810,7 @@ def test_a_pipe_that_closes_early_is_no_error(ready: Program, args: list[str]) -
 
 def test_a_disk_that_is_full_is_said(ready: Program) -> None:
     with open("/dev/full", "wb") as full:
-        done = ready("--config", str(ready.config), "status", stdout=full)
+        done = ready("--config", str(ready.config), "status", stdout=full.fileno())
     assert done.returncode == 2
     assert done.stderr == b"director-tui: standard output can't be written: No space left on device\n"
 
