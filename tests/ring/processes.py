@@ -1,12 +1,13 @@
 """Ending what a test started, by process id, whatever became of the test.
 
-Every ring and sshd lives in a folder of its own that holds its pid files. `ended_with_us` starts a guard beside it:
-this module as a program, which waits until the test's process is gone (however that died, SIGKILL included), then kills
-what the pid files name and removes the folder. After an orderly end it finds nothing left to do.
+Every ring and sshd lives in a folder of its own that holds its pid files. `ended_with_us` tells it to the guard, one
+for each process that runs tests: this module as a program, which waits until that process is gone (however it died,
+SIGKILL included), then kills what the pid files name and removes the folders that were not ended in an orderly way.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,14 +107,31 @@ def read_pid(path: Path) -> int | None:
 def ended_with_us(prefix: str) -> Iterator[Path]:
     """A short temporary folder (unix sockets: 108 bytes) whose pid files' processes never outlive this one."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
-    # A session of its own: Ctrl-C in the terminal is for us, not for the guard. Its standard input ends when we do.
-    guard = subprocess.Popen([sys.executable, __file__, folder], stdin=subprocess.PIPE, start_new_session=True)
+    _tell_guard("watch", folder)
     try:
         yield folder
     finally:
-        if guard.stdin:
-            guard.stdin.close()
-        guard.wait()
+        _clear(folder)
+        _tell_guard("leave", folder)
+
+
+_guards: list[subprocess.Popen[bytes]] = []
+
+
+def _tell_guard(what: str, folder: Path) -> None:
+    if not _guards:
+        # A session of its own: Ctrl-C in the terminal is for us, not for the guard. Its standard input ends when we do.
+        words = [sys.executable, __file__]
+        _guards.append(subprocess.Popen(words, stdin=subprocess.PIPE, bufsize=0, start_new_session=True))
+        atexit.register(_end_guard)
+    (guard,) = _guards
+    assert guard.stdin is not None
+    guard.stdin.write(f"{what} {folder}\n".encode())
+
+
+def _end_guard() -> None:
+    with _guards.pop() as guard:
+        guard.communicate()
 
 
 def _process(pid: int) -> Process | None:
@@ -143,5 +162,12 @@ def _clear(folder: Path) -> None:
 if __name__ == "__main__":
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    _clear(Path(sys.argv[1]))
+    left: list[Path] = []
+    for line in sys.stdin:
+        word, _, path = line.strip().partition(" ")
+        if word == "watch":
+            left.append(Path(path))
+        else:
+            left.remove(Path(path))
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(_clear, left))
