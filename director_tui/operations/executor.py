@@ -121,6 +121,7 @@ class Executor:
         """It goes on by itself, without the lock, and its end is written down."""
         if self._operation is not None:
             self._operation.unwatched = True
+            self._operation.decide(go_on=False)
         self._beside.add(running)
         running.add_done_callback(self._beside.discard)
         self._running = None

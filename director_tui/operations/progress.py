@@ -104,16 +104,18 @@ class Progress:
         return self.phase is not Phase.ENDED
 
     def gives_way_to(self, emergency: Emergency | None) -> bool:
-        """Whether it goes on beside the next one: an upload on a backend, and before an emergency stop a flush.
+        """Whether it goes on beside the next one: an upload on a backend, and before an emergency stop more than that.
 
         An upload changes nothing on the ring, and waits for a storage that may hang; a flush takes minutes, and doesn't
-        mind a vhost count. Just then a stop must not wait for either.
+        mind a vhost count; and what asks whether to go on, or is only being proven, sends nothing. Just then a stop
+        must not wait.
         """
-        if self.phase is not Phase.RUNNING:
-            return False
         request = self.plan.request
-        flushes = request.verb in {Verb.FLUSH, Verb.FLUSH_ALL} and request.emergency is None
-        return request.verb is Verb.UPLOAD or (flushes and emergency is Emergency.STOP)
+        if emergency is Emergency.STOP and request.emergency is None:
+            flushes = request.verb in {Verb.FLUSH, Verb.FLUSH_ALL}
+            if self.phase in {Phase.ASKING, Phase.PROVING} or (self.phase is Phase.RUNNING and flushes):
+                return True
+        return self.phase is Phase.RUNNING and request.verb is Verb.UPLOAD
 
     @property
     def begun(self) -> bool:

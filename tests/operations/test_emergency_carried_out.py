@@ -149,6 +149,19 @@ async def test_a_stop_waits_for_no_flush_which_goes_on_beside_it_and_asks_nothin
         assert unseen_flushes("test"), "one that failed may still be going on"
 
 
+async def test_a_stop_does_not_wait_for_the_answer_to_a_question() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        made.directors.met[f"update {A} 1"] = lambda: failed(75, "no")
+        asking = asyncio.create_task(made.run(Request(Verb.UPDATE, (Target(A, 1), Target(B, 1)))))
+        await until(lambda: bool(made.shown and made.shown[-1].phase is Phase.ASKING))
+        stopped = await made.executor.run(await to_stop(made), "")
+        assert (stopped.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0})
+        ended = await asking
+        assert ended.lines[1].note == "not sent"
+        assert made.sent.count(f"update {B} 1") == 0
+
+
 async def test_a_recovery_while_a_stop_of_somebody_else_goes_on_does_not_say_that_it_is_over() -> None:
     async with bench() as made:
         counted(made, COUNTS)
