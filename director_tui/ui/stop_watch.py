@@ -83,10 +83,11 @@ class StopWatch:
         finally:
             self._looking = None
         before = self.stop
-        if self._reading is not None:
+        if self._reading is not None and self._ring is not None:
             self._judge(_of_one_time(self._reading))
             if self.stop != before:
                 self._changed()
+            self.take(self._reading, self._ring)  # what has come meanwhile may stand on other records
 
     @property
     def _open(self) -> bool:
