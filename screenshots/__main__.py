@@ -278,7 +278,7 @@ async def stage(size: tuple[int, int]) -> AsyncGenerator[Stage]:
         patch("director_tui.operations.executor.who_am_i", lambda: "ops"),
         patch("director_tui.ui.removing.who_am_i", lambda: "ops"),
         patch("socket.gethostname", lambda: "admin1"),
-        patch("getpass.getuser", lambda: "ops"),
+        patch("director_tui.ui.emergencies.local_user", lambda: "ops"),
         patch("director_tui.ui.emergencies.state_folder", lambda cluster: Path.home() / FOLDER_HERE / cluster),
     ):
         async with app.run_test(size=size) as pilot:
