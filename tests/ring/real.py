@@ -316,7 +316,9 @@ def _lay_out(folder: Path, size: int) -> list[RealDirector]:
     directors = []
     for number in range(1, size + 1):
         ip = f"127.0.{octet}.{number}"
-        port, imap_port = free_port(ip), free_port(ip)
+        port = imap_port = free_port(ip)
+        while imap_port == port:
+            imap_port = free_port(ip)
         directors.append(RealDirector(f"d{number}", ip, port, imap_port, folder / f"d{number}"))
     return directors
 

@@ -61,6 +61,7 @@ async def test_tags_names_and_labels(text: str, width: int, monkeypatch: pytest.
 
 async def test_markup_in_a_tag_is_shown_as_it_is() -> None:
     async with dashboard(FakeRing(rows=[Row("10.1.0.1", tag=b"[@click=app.quit]Q", vhosts=0)])) as screen:
+        await screen.until("NO USABLE BACKEND")
         assert "[@click=app.quit]Q" in screen.table()[0]
         assert "[@click=app.quit]Q" in screen.line("NO USABLE BACKEND")
 
