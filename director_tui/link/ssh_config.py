@@ -7,6 +7,7 @@ tokens in most of them as they were written, so they are expanded here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import re
@@ -104,7 +105,8 @@ async def query(ssh: str, destination: Destination, *, ssh_config: Path | None =
     finally:
         if process.returncode is None:
             # Its group, because what a Match exec started holds our pipes open for as long as it lives.
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has said so yet
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
         lines = clean_lines(stderr).splitlines()

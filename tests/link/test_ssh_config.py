@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from director_tui.config import Destination, parse_destination
 from director_tui.errors import ConfigError
 from director_tui.link import ssh_config
 from director_tui.link.ssh_config import HostConfig, find_ssh, from_settings, home, query
+from tests.link.fakes import until
 
 
 async def asked(config: str, destination: str, folder: Path) -> HostConfig:
@@ -101,3 +105,24 @@ def test_another_program_called_ssh() -> None:
 def test_what_can_not_be_done_is_said() -> None:
     with pytest.raises(ConfigError, match="ProxyUseFdpass"):
         from_settings("hostname h\nport 22\nuser u\nproxyusefdpass yes\n", Destination("h"))
+
+
+async def test_who_gives_up_an_ssh_that_has_just_ended_meets_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is noticed a moment after it: until then it seems to be running."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nexec sleep 60\n")
+    ssh.chmod(0o700)
+    killpg = os.killpg
+
+    def too_late(group: int, number: int) -> None:
+        killpg(group, number)
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+    monkeypatch.setattr(os, "killpg", too_late)
+    asking = asyncio.create_task(ssh_config.query(str(ssh), parse_destination("dir1")))
+    await until((tmp_path / "begun").exists)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
