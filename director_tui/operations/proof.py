@@ -82,11 +82,6 @@ class End:
         """Whether a director may be at it, or come to it yet: it also goes on when its doveadm has broken off."""
         return self.status != 0 and not self.refused
 
-    @property
-    def timed_out(self) -> bool:
-        """Whether the ring was not synced in time: the change may have been made, or may never be."""
-        return bool(self.status) and doveadm.RING_SYNC_TIMED_OUT in self.output
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

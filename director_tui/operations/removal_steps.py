@@ -22,7 +22,7 @@ from director_tui.operations.removal import (
     way_back,
 )
 from director_tui.operations.removal_upload import RISK, before_upload
-from director_tui.operations.words import listed, plural, tag_name
+from director_tui.operations.words import listed, tag_name
 
 if TYPE_CHECKING:
     from director_tui.config import ClusterConfig
@@ -257,10 +257,3 @@ def _risk(step: Step, removal: Removal, now: BackendSeen) -> str:
 def _mark_words(mark: Mark) -> str:
     said = f": {mark.said.splitlines()[0]}" if mark.said else ""
     return f"{mark.how.value} at {mark.at:%H:%M} UTC by {mark.who}{said}"
-
-
-def users_words(now: BackendSeen) -> str:
-    """How many are left: one number, or the smallest and the largest that a director shows."""
-    if now.least_users == now.most_users:
-        return plural(now.most_users, "user")
-    return f"{now.least_users:,} to {plural(now.most_users, 'user')}"

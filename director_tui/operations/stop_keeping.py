@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from director_tui.director.record_commands import STORE_LIMIT_S, fetch, store
-from director_tui.errors import DirectorTuiError, DoveadmError, NoAnswer, StateError
+from director_tui.errors import DirectorTuiError, DoveadmError, NoAnswer
 from director_tui.operations.stop_record import (
     RECORD_LIMIT_BYTES,
     RECORD_NAME,
@@ -130,14 +130,6 @@ async def find_records(cluster: str, links: Sequence[DirectorLink], folder: str,
         else:
             found[name] = {file.name: file.content for file in files}
     return _sorted_out(found, ring)
-
-
-def read_local(cluster: str, ring: Collection[str]) -> Found:
-    """What there is here alone. Takes as long as the disk does."""
-    try:
-        return _sorted_out({HERE: _local(cluster)}, ring)
-    except StateError as error:
-        return Found(failures={HERE: str(error)})
 
 
 def _local(cluster: str) -> Mapping[str, bytes]:

@@ -38,7 +38,6 @@ from director_tui.operations.removal import (
     way_back,
 )
 from director_tui.operations.removal_steps import Act, StepState, acts, back_out_words, request_of, step_view
-from director_tui.operations.removal_steps import users_words as shown_users
 from tests.operations.standing import CLUSTER, EIGHT, GOLD1, NOON, A, backend, changed, reading, standing
 
 if TYPE_CHECKING:
@@ -189,7 +188,6 @@ def test_what_is_seen_of_a_backend() -> None:
     assert {name: row and row.users for name, row in now.rows.items()} == {"dir1": 2_800, "dir2": 2_790}
     assert (now.least_users, now.most_users, now.session_count) == (2_790, 2_800, 1)
     assert now.silent == {"dir3": "dir3: the connection was lost"}
-    assert shown_users(now) == "2,790 to 2,800 users"
     assert left_words(now) == "2,800 users and 1 session are"
     assert seen("10.9.9.9", told).rows == {"dir1": None, "dir2": None}
     assert seen(A, told).session_count is None
