@@ -76,7 +76,7 @@ class Executor:
         self._operation: Operation | None = None
         self._running: asyncio.Task[Progress] | None = None
         self._held: ExitStack | None = None
-        self._beside: set[asyncio.Task[Progress]] = set()
+        self._beside: dict[asyncio.Task[Progress], Operation] = {}
         self._uploads: dict[str, asyncio.Task[Progress]] = {}
         self._looking_again: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -102,8 +102,8 @@ class Executor:
         progress = Progress(new_operation_id(now), plan, reason, now, self._times.mono_s(), lines)
         self.progress = progress
         self._publish(progress)
-        if beside and self._running is not None:
-            self._set_aside(self._running)
+        if beside and self._running is not None and self._operation is not None:
+            self._set_aside(self._running, self._operation)
         operating = self._operate(progress, override, self._running)
         self._running = asyncio.create_task(operating, name=f"operation {progress.id}")
         self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -117,13 +117,17 @@ class Executor:
         if self._operation is not None:
             self._operation.decide(go_on)
 
-    def _set_aside(self, running: asyncio.Task[Progress]) -> None:
+    @property
+    def beside(self) -> tuple[Progress, ...]:
+        """Those that gave way and go on beside what is shown."""
+        return tuple(operation.progress for operation in self._beside.values())
+
+    def _set_aside(self, running: asyncio.Task[Progress], operation: Operation) -> None:
         """It goes on by itself, without the lock, and its end is written down."""
-        if self._operation is not None:
-            self._operation.unwatched = True
-            self._operation.decide(go_on=False)
-        self._beside.add(running)
-        running.add_done_callback(self._beside.discard)
+        operation.unwatched = True
+        operation.decide(go_on=False)
+        self._beside[running] = operation
+        running.add_done_callback(self._beside.pop)
         self._running = None
 
     async def close(self) -> None:

@@ -242,7 +242,7 @@ class DirectorApp(App[None], inherit_bindings=False):
     def switch_cluster(self, name: str) -> None:
         """Show the dashboard of this cluster; the one that was shown until now is not read any more."""
         shown = self._watch.cluster.name
-        if name != shown and self._operating.running:
+        if name != shown and self._operating.going_on is not None:
             self.tell(f"an operation is running on {shown}: another cluster can be shown when it has ended")
             return
         self._back_to_dashboard()
@@ -330,7 +330,7 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     def action_suspend_process(self) -> None:
         """Put the program in the background, where it would see nothing of what it has begun."""
-        if self._operating.running:
+        if self._operating.going_on is not None:
             self.tell("not while an operation runs: nobody would see how it ends")
         else:
             super().action_suspend_process()
@@ -345,9 +345,9 @@ class DirectorApp(App[None], inherit_bindings=False):
 
     async def action_step_back(self) -> None:
         """Back to where this screen was opened; from the dashboard there is only the end."""
-        progress = self._operating.progress
-        if self.screen is self._dashboard and progress is not None and progress.running:
-            self._ask_to_quit(progress)
+        going_on = self._operating.going_on
+        if self.screen is self._dashboard and going_on is not None:
+            self._ask_to_quit(going_on)
         elif self.screen is self._dashboard:
             self.exit()
         elif isinstance(self.screen, Dialog):

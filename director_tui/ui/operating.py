@@ -37,6 +37,8 @@ class Executes(Protocol):
 
     progress: Progress | None
 
+    @property
+    def beside(self) -> Sequence[Progress]: ...
     async def run(self, plan: Plan, reason: str, override: bool = False) -> Progress: ...
     def decide(self, go_on: bool) -> None: ...
     async def close(self) -> None: ...
@@ -117,8 +119,11 @@ class Operating:
         self._showing: set[asyncio.Task[None]] = set()
 
     @property
-    def running(self) -> bool:
-        return self.progress is not None and self.progress.running
+    def going_on(self) -> Progress | None:
+        """The operation that runs, or else one that gave way and goes on beside it; None where nothing does."""
+        if self.progress is not None and self.progress.running:
+            return self.progress
+        return next(iter(self._executor.beside), None) if self._executor is not None else None
 
     async def run(
         self, ring: Ring | None, fresh: Callable[[], Awaitable[Reading]], plan: Plan, reason: str, override: bool

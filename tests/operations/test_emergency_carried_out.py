@@ -139,10 +139,13 @@ async def test_a_stop_waits_for_no_flush_which_goes_on_beside_it_and_asks_nothin
         stopped = await made.executor.run(await to_stop(made), "the storage groans")
         assert (stopped.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0})
         assert not flushing.done()
+        (beside,) = made.executor.beside
+        assert (beside.plan.request, beside.running) == (request, True)
         with pytest.raises(OperationRefused, match="nobody has seen the end of the flush"):
             await made.run(Request(Verb.REMOVE, (Target(D),)))
         refused.set()
         ended = await flushing
+        assert made.executor.beside == ()
         assert [line.status for line in ended.lines] == [LineStatus.UNKNOWN, LineStatus.NOT_APPLIED]
         assert ended.lines[1].note == "not sent", "nobody was there to say whether it should go on"
         assert made.executor.progress is not ended

@@ -35,6 +35,7 @@ class FakeExecutor:
     publish: Callable[[Progress], None]
     refuse: DirectorTuiError | None = None
     progress: Progress | None = None
+    beside: tuple[Progress, ...] = ()
     decisions: list[bool] = field(default_factory=list)
     overrides: list[bool] = field(default_factory=list)
     cancelled: bool = False

@@ -143,3 +143,16 @@ async def test_q_quits_at_once_when_nothing_runs_any_more() -> None:
         one.executor.end(S.APPLIED)
         await one.screen.press("q")
         await ended(one)
+
+
+async def test_what_gave_way_to_a_stop_is_asked_about_as_well() -> None:
+    async with operated() as one:
+        await running(one)
+        flush = one.executor.progress
+        assert flush is not None
+        one.executor.end(S.APPLIED)
+        one.executor.beside = (flush,)
+        await one.screen.press("q")
+        await one.screen.press("q")
+        await one.screen.until("An operation is running")
+        assert not one.screen.app._exit
