@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from director_tui.demo.command import EX_NOT_FOUND, OK
+from director_tui.demo.command import EX_NOT_FOUND, OK, behind_env
 from director_tui.director.doveadm import RING_SYNC_TIMED_OUT, one_after_the_other
 
 if TYPE_CHECKING:
@@ -85,11 +85,13 @@ class Shell:
     async def _run(
         self, words: Sequence[str], execute: Callable[[Sequence[str]], Awaitable[Answer]]
     ) -> tuple[int, bytes, bytes]:
-        if not words:
+        # What is assigned in front of a command is its environment, as with env.
+        command = words if words[:1] == ["env"] else behind_env(["env", *words])
+        if not command:
             return OK, b"", b""
-        answer = await execute(words)
-        if answer.status == EX_NOT_FOUND and words[0] != "env":
-            stderr = f"{self.mark}: 1: eval: {words[0]}: not found\n".encode("utf-8", "surrogateescape")
+        answer = await execute(command)
+        if answer.status == EX_NOT_FOUND and command[0] != "env":
+            stderr = f"{self.mark}: 1: eval: {command[0]}: not found\n".encode("utf-8", "surrogateescape")
             return answer.status, answer.stdout, stderr
         return answer.status, answer.stdout, answer.stderr
 

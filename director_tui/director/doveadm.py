@@ -258,6 +258,13 @@ def one_after_the_other(mark: str, *, go_on: bool = False) -> tuple[str, ...]:
     return ("sh", "-c", _TO_THE_END if go_on else _UP_TO_A_FAILURE, mark)
 
 
+def as_a_line(argv: Sequence[str]) -> Sequence[str]:
+    """The same command for that shell, which sets the environment itself: the process that ``env`` is would be an
+    eighth of what a reading costs a director. For words that have been run behind ``env``, so that they name a program:
+    here they might as well be the shell's own."""
+    return argv[1:] if tuple(argv[: len(ENVIRONMENT)]) == ENVIRONMENT else argv
+
+
 # One line without exclamation marks and single quotes, because the login shell, which may be a csh, has to pass it on.
 _SAY_READY: Final = r"""say() { printf "\n%s %s\n" "$0" "$1"; printf "\n%s\n" "$0" >&2; }; say ready; """
 _UP_TO_A_FAILURE: Final = (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncssh
 
-from director_tui.director.doveadm import one_after_the_other
+from director_tui.director.doveadm import as_a_line, one_after_the_other
 from director_tui.errors import ConnectionLost, DirectorTuiError, LinkError, MalformedOutput, ShellRefused
 from director_tui.link import ssh_session
 from director_tui.link.ssh_session import Reply, Session
@@ -179,8 +179,10 @@ class KeptShell:
         shell = self._shell
         if self._over or shell is None or not shell.idle:
             return None
+        known = tuple(argv) in self._asked
+        self._asked.add(tuple(argv))
         try:
-            return await shell.run(argv)
+            return await shell.run(as_a_line(argv) if known else argv)
         except ConnectionLost:
             self._over = True
             return None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from director_tui.director.doveadm import RING_SYNC_TIMED_OUT
+from director_tui.director.doveadm import ENVIRONMENT, RING_SYNC_TIMED_OUT
 from director_tui.errors import ConnectionLost, MalformedOutput, NoAnswer, SessionRefused, ShellRefused
 from director_tui.link import ssh as ssh_module
 from director_tui.link import ssh_session
@@ -241,6 +241,24 @@ async def test_what_is_asked_again_goes_through_one_shell(
     assert await polled(connection) == shell
     other = (await connection.run(["sh", "-c", WHO_RUNS_IT], 5)).stdout
     assert other == answers[1]
+
+
+async def test_what_goes_through_the_shell_needs_no_process_that_sets_its_environment(
+    make_ssh: MakeSsh, make_sshd: MakeSshd, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    env = tmp_path / "env"
+    env.write_text(f'#!/bin/sh\necho x >>{asked}\nexec /usr/bin/env "$@"\n')
+    env.chmod(0o700)
+    connection = await connected(make_ssh, tmp_path, make_sshd(extra=[f"SetEnv PATH={tmp_path}:/usr/bin:/bin"]))
+    await settled(connection)
+
+    async def polled_behind_env() -> bytes:
+        words = [*ENVIRONMENT, "sh", "-c", 'echo "$TZ $LC_ALL"']
+        return (await connection.run(words, 5, kept=True)).stdout
+
+    assert [await polled_behind_env() for _ in range(3)] == [b"UTC C\n"] * 3
+    assert asked.read_text() == "x\n", "the first one, which shows that it is a program of that name"
 
 
 async def test_a_poll_that_hangs_costs_the_shell_and_no_other_call(
