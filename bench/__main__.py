@@ -59,7 +59,7 @@ def main() -> int:
             if number in ALONE:
                 lines += ALONE[number]()
             else:
-                site = site or stack.enter_context(Site())
+                site = site or stack.enter_context(Site(by_socket=True))
                 lines += ON_A_RING[number](site)
     print(f"\n{table(lines)}\n\nload {os.getloadavg()[0]:.2f} at the end")
     return 0 if all(line.within for line in lines) else 1

@@ -38,7 +38,7 @@ FROM_HERE: Final = 40
 
 
 def changes() -> list[Line]:
-    with Site(backends=f"{MANY[0]}-{MANY[-1]}") as site:
+    with Site(backends=f"{MANY[0]}-{MANY[-1]}", by_socket=True) as site:
         # The journal is nobody's own, but on a disk like one.
         with patch.dict(os.environ, {"XDG_STATE_HOME": str(site.folder / "state")}):
             ours, stops, there = asyncio.run(_changes_s(site))
@@ -102,13 +102,14 @@ async def _executor(cluster: ClusterConfig, ring: Ring) -> AsyncIterator[tuple[M
 
 def _there_s(site: Site, vhosts: int = 0) -> float:
     """Seconds that a shell on the director takes for all."""
-    update = f"{site.ring.directors[0].doveadm_words} director update"
+    update = f"{site.doveadm_words(site.ring.directors[0])} director update"
     return _run_s(["sh", "-c", f'for ip do {update} "$ip" {vhosts} || exit; done', "sh", *MANY])
 
 
 def _from_here_s(site: Site) -> float:
     """Seconds for some of them with a connection of its own for each."""
-    words = ["ssh", "-F", str(site.ssh_config), "d1", "--", site.ring.directors[0].doveadm_words, "director", "update"]
+    doveadm = site.doveadm_words(site.ring.directors[0])
+    words = ["ssh", "-F", str(site.ssh_config), "d1", "--", doveadm, "director", "update"]
     return sum(_run_s([*words, ip, "0"]) for ip in MANY[:FROM_HERE])
 
 

@@ -34,7 +34,7 @@ START_S: Final = 12.0
 
 def polls(site: Site) -> list[Line]:
     with _master(site) as master:
-        ours, peer = asyncio.run(_polls_s(site, [*master, site.ring.directors[0].doveadm_words, *STATUS]))
+        ours, peer = asyncio.run(_polls_s(site, [*master, site.doveadm_words(site.ring.directors[0]), *STATUS]))
     return [
         Line(
             "P3", "one poll on the kept connection : ssh over a ControlMaster", median(ours) * 1000,
@@ -68,7 +68,7 @@ def idling(site: Site) -> list[Line]:
         terminal.leave_alone(START_S)
         ours = _cpu_while(site, lambda: [terminal.pid], lambda: terminal.leave_alone(IDLE_S))
     with _master(site) as master:
-        command = shlex.join([*master, site.ring.directors[0].doveadm_words, *STATUS])
+        command = shlex.join([*master, site.doveadm_words(site.ring.directors[0]), *STATUS])
         with PseudoTerminal(["watch", "-n", "2", command]) as terminal:
             terminal.wait_for(rb"127\.0\.1\.8\b")
             masters = [each.pid for each in processes() if each.name == "ssh" and each.parent == os.getpid()]

@@ -25,7 +25,8 @@ def first_frame(site: Site) -> list[Line]:
 
 
 def first_table(site: Site) -> list[Line]:
-    words = ["ssh", "-F", str(site.ssh_config), "d1", "--", site.ring.directors[0].doveadm_words, "director", "status"]
+    doveadm = site.doveadm_words(site.ring.directors[0])
+    words = ["ssh", "-F", str(site.ssh_config), "d1", "--", doveadm, "director", "status"]
     ips = [f"127.0.1.{number}".encode().replace(b".", rb"\.") + rb"\b" for number in range(1, 9)]
     frames: list[float] = []
 

@@ -15,16 +15,21 @@ from tests.ring.sshd import Agent, Sshd, make_key, write_known_hosts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.ring.real import RealDirector
+
 
 class Site:
     """Between `with Site() as site:` and its end.
 
     ``config`` is for director-tui, which finds its key in the agent of ``environment``, and a state folder that is not
     anybody's own; ``ssh_config`` is for OpenSSH's client, where the directors are called d1, d2 and d3. ``hosts`` are
-    the machines of the backends that there are at first, of MOST_HOSTS at most.
+    the machines of the backends that there are at first, of MOST_HOSTS at most. With ``by_socket`` doveadm asks the
+    config process for its settings, as one that needs no -c does: for whom costs are to be measured, and nobody stops
+    a director.
     """
 
-    def __init__(self, directors: int = 3, backends: str = BACKENDS) -> None:
+    def __init__(self, directors: int = 3, backends: str = BACKENDS, *, by_socket: bool = False) -> None:
+        self._by_socket = by_socket
         self.ring = RealRing(directors, backends)
         self.sshds: list[Sshd] = []
         self.hosts: BackendHosts
@@ -63,9 +68,14 @@ class Site:
     def __exit__(self, *exc: object) -> None:
         self._cleanup.close()
 
+    def doveadm_words(self, director: RealDirector) -> str:
+        """How a shell, a remote one too, calls this director's doveadm here."""
+        return f"doveadm -c {director.config_socket}" if self._by_socket else director.doveadm_words
+
     def _config_text(self) -> str:
         directors = "".join(
-            f'    {{ssh = "{sshd.destination}", doveadm = "{director.doveadm_words}"}},\n'
+            f'    {{ssh = "{sshd.destination}", doveadm = "{self.doveadm_words(director)}", '
+            f'doveconf = "{director.doveconf_words}"}},\n'
             for director, sshd in zip(self.ring.directors, self.sshds, strict=True)
         )
         return f"""\
