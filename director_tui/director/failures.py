@@ -97,13 +97,13 @@ _ERROR: Final = re.compile(
 _PROGRAM: Final = re.compile(r"[\w./+-]*\b(?:env|sudo|doas|doveadm|doveconf)\b")
 
 _ASKS: Final = (
-    r"^(?P<name>sudo|doas): (?:a password is required|a terminal is required|no tty present"
-    r"|sorry, you must have a tty|Authorization required)"
+    r"^(?P<name>sudo|doas): (?:a password is required|a terminal is required|no tty present|Authorization required)"
 )
+_WANTS_TERMINAL: Final = r"^sudo: sorry, you must have a tty"
 _NOT_ALLOWED: Final = (
     r"is not in the sudoers file|is not allowed to (?:execute|run)|may not run sudo|^doas: Operation not permitted"
 )
-_REFUSED: Final = re.compile(f"{_ASKS}|{_NOT_ALLOWED}", re.MULTILINE)
+_REFUSED: Final = re.compile(f"{_ASKS}|{_WANTS_TERMINAL}|{_NOT_ALLOWED}", re.MULTILINE)
 _NEVER_RAN: Final = re.compile(rf"{_REFUSED.pattern}|^(?:sudo|doas): \S+: command not found", re.MULTILINE)
 
 _KNOWN: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
@@ -112,7 +112,13 @@ _KNOWN: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
         (
             _ASKS,
             "{name} asks for a password there, which this program never types",
-            "allow these commands without one: see the sudoers line in the README",
+            # sudo asks for one before it looks whether this is among what the user may do.
+            "sudoers allows other words to this user, or not without one: see the sudoers lines in the README",
+        ),
+        (
+            _WANTS_TERMINAL,
+            "sudo wants a terminal there, and there is none",
+            "write Defaults:USER !requiretty into sudoers there",
         ),
         (
             _NOT_ALLOWED,

@@ -24,6 +24,7 @@ NO_ANSWER = "the director process did not answer within 5 s"
 ENDED = "the director process ended the conversation"
 UNCLEAR = "doveadm can't make sense of the director's reply"
 NO_COMMAND = "doveadm director status is no command there"
+TERMINAL = "sudo wants a terminal there, and there is none"
 PASSWORD = "sudo asks for a password there, which this program never types"
 
 KNOWN: list[tuple[int, bytes, str, str]] = [
@@ -151,7 +152,12 @@ KNOWN: list[tuple[int, bytes, str, str]] = [
         "sudoers",
     ),
     (1, b"sudo: no tty present and no askpass program specified\n", PASSWORD, "sudoers"),
-    (1, b"sudo: sorry, you must have a tty to run sudo\n", PASSWORD, "sudoers"),
+    (
+        1,
+        b"sudo: sorry, you must have a tty to run sudo\n",
+        "sudo wants a terminal there, and there is none",
+        "requiretty",
+    ),
     (
         1,
         b"sudo: unable to resolve host dir1: Name or service not known\nsudo: a password is required\n",
@@ -308,6 +314,7 @@ def test_any_output_makes_printable_sentences(call: Call[object], status: int, s
     [
         (b"sudo: a password is required\n", True),
         (b"sudo: unable to resolve host dir1: Name or service not known\nsudo: a password is required\n", True),
+        (b"sudo: sorry, you must have a tty to run sudo\n", True),
         (b"ops is not in the sudoers file.  This incident will be reported.\n", True),
         (b"Sorry, user ops is not allowed to execute '/usr/bin/doveadm' as root on dir1.\n", True),
         (b"doas: Operation not permitted\n", True),
