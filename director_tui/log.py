@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,10 @@ LOG.propagate = False
 LOG.addHandler(logging.NullHandler())
 LOG.setLevel(logging.CRITICAL + 1)
 
+_ASYNCIO: Final = logging.getLogger("asyncio")
+"""Here alone is heard what failed while nobody waited for it. Python would put it on the terminal, values and all."""
+_ASYNCIO.addHandler(logging.NullHandler())
+
 
 def open_log(file: Path, level: str) -> None:
     """Log to this file from now on, behind what is in it; it is made for its owner alone. Raises UsageError.
@@ -58,8 +63,7 @@ def open_log(file: Path, level: str) -> None:
     LOG.setLevel(level.upper())
     handler = _Lines(file, descriptor)
     LOG.addHandler(handler)
-    # What nobody waited for is only heard of there.
-    logging.getLogger("asyncio").addHandler(handler)
+    _ASYNCIO.addHandler(handler)
     LOG.info("director-tui %s begins, on Python %s", __version__, platform.python_version())
 
 
@@ -117,10 +121,13 @@ class _Lines(logging.Handler):
         os.close(self._descriptor)
 
 
+_BEHIND: Final = re.compile(r"[^\w .,!-]")
+"""Where what asyncio says ends, and of what failed the name: its arguments begin, and how things looked."""
+
+
 def _text(record: logging.LogRecord) -> str:
     """What is said; of an exception what kind it is, and where in this program it happened."""
     ours = record.name == LOG.name
-    # Behind the first line of asyncio's stands how things looked, values included.
-    text = record.getMessage() if ours else f"{record.name}: {str(record.msg).partition(chr(10))[0]}"
+    text = record.getMessage() if ours else f"{record.name}: {_BEHIND.split(str(record.msg), 1)[0].strip()}"
     error = record.exc_info[1] if record.exc_info else None
     return f"{text}: {InternalFault(error)}" if isinstance(error, Exception) else text

@@ -168,6 +168,50 @@ def test_an_exception_that_nobody_waited_for_has_its_place_and_no_values(file: P
     assert "secret" not in line
 
 
+# Whatever of a program that runs in the background fails has a secret: among its arguments, and in what it waited for.
+IN_THE_BACKGROUND = """
+import asyncio, gc, sys
+from pathlib import Path
+from director_tui.log import open_log
+
+class Login:
+    def answered(self, password):
+        raise ValueError(password)
+
+async def log_in(password):
+    raise KeyError(password)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.call_soon(Login().answered, "hunter2")
+    asking = loop.create_future()
+    asking.add_done_callback(Login().answered)
+    asking.set_result("hunter2")
+    task = asyncio.create_task(log_in("hunter2"))
+    await asyncio.wait([task])
+
+if sys.argv[1:]:
+    open_log(Path(sys.argv[1]), "debug")
+asyncio.run(main())
+gc.collect()
+"""
+
+
+def test_what_fails_in_the_background_is_told_to_the_log_alone_and_without_its_values(tmp_path: Path) -> None:
+    for words in ([], [str(tmp_path / "log")]):
+        program = [sys.executable, "-c", IN_THE_BACKGROUND, *words]
+        done = subprocess.run(program, cwd=ROOT, capture_output=True, check=True)
+        assert (done.stdout, done.stderr) == (b"", b"")
+    said = [line.partition(" outside its own code")[0] for line in lines(tmp_path / "log")[1:]]
+    fault = "a fault of director-tui itself"
+    assert said == [
+        f"error   asyncio: Exception in callback Login.answered: {fault}: ValueError",
+        f"error   asyncio: Exception in callback Login.answered: {fault}: ValueError",
+        f"error   asyncio: Task exception was never retrieved: {fault}: KeyError",
+    ]
+    assert "hunter2" not in (tmp_path / "log").read_text()
+
+
 async def test_each_command_has_its_time_at_debug_and_no_user_in_it(file: Path) -> None:
     open_log(file, "debug")
     ring = FakeRing()
