@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
@@ -120,6 +121,19 @@ class UnaskedDialog(Dialog[ResultT]):
         self.open_up()
 
 
+class _Secret(Input):
+    """What is typed here leaves it by Enter alone: a clipboard is the terminal's, and whoever else's."""
+
+    def __init__(self) -> None:
+        super().__init__(password=True, disabled=True)
+
+    def action_copy(self) -> None:
+        raise SkipAction
+
+    def action_cut(self) -> None:
+        self.delete_selection()
+
+
 class QuestionDialog(UnaskedDialog[str]):
     """A passphrase, a password, or whatever else the server wants to know. The answer is kept nowhere."""
 
@@ -128,7 +142,7 @@ class QuestionDialog(UnaskedDialog[str]):
     def __init__(self, question: Question) -> None:
         super().__init__()
         self._question = question
-        self._field = Input(password=question.secret, disabled=True)
+        self._field = _Secret() if question.secret else Input(disabled=True)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False):

@@ -318,6 +318,18 @@ async def test_esc_declines_a_question() -> None:
         assert answers == [None]
 
 
+@pytest.mark.parametrize("secret", [True, False])
+async def test_a_secret_answer_can_not_be_copied_out(secret: bool) -> None:
+    async with dashboard() as screen:
+        asked = asyncio.create_task(screen.app.ask(Question("ops@dir1", "Password:", secret=secret)))
+        await screen.until("Enter sends it")
+        await screen.press(*"hunter2", "shift+home", "ctrl+c")
+        assert screen.app.clipboard == ("" if secret else "hunter2")
+        await screen.press("ctrl+x", *"else", "enter")
+        assert screen.app.clipboard == ("" if secret else "hunter2")
+        assert await asked == "else"
+
+
 async def test_a_question_that_nobody_waits_for_any_more_goes_away() -> None:
     async with dashboard() as screen:
         asked = asyncio.create_task(screen.app.ask(Question("ops@dir1", "Password:", secret=True)))
