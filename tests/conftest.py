@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from tests.ring.fixtures import (
     REAL_FIXTURES,
+    accounts,
     dashboard,
     make_ring,
     make_sshd,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "accounts",
     "dashboard",
     "make_ring",
     "make_sshd",

@@ -61,9 +61,14 @@ class Status:
         self._doveadm = doveadm
         self._environment = {"PATH": f"{ssh.parent}:{os.environ['PATH']}"}
 
-    def words(self, *directors: str, program: Sequence[str] = (sys.executable, "-m", "director_tui")) -> list[str]:
+    def words(
+        self,
+        *directors: str,
+        program: Sequence[str] = (sys.executable, "-m", "director_tui"),
+        more: Sequence[str] = (),
+    ) -> list[str]:
         named = [word for one in directors for word in ("-d", one)]
-        program = [*program, *named, "--doveadm", self._doveadm, "status"]
+        program = [*program, *named, "--doveadm", self._doveadm, *more, "status"]
         return ["sh", "-c", f"ulimit -c 0; echo $$ > {shlex.quote(str(self.pid_file))}; exec {shlex.join(program)}"]
 
     def start(self, terminal: Terminal, words: list[str]) -> None:
@@ -83,13 +88,16 @@ def ends(terminal: Terminal, status: int) -> None:
     assert not terminal.shows("Traceback")
 
 
-def test_an_answer_is_not_shown(terminal: Terminal, status: Status) -> None:
-    status.start(terminal, status.words("locked"))
+def test_an_answer_is_not_shown_and_not_kept(terminal: Terminal, status: Status, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    status.start(terminal, status.words("locked", more=["--log", str(log), "--log-level", "debug"]))
     terminal.press("open-sesame, I think", "Enter")
     terminal.wait_for("That was not it.")
     terminal.press(PASSPHRASE, "Enter")
     terminal.wait_for("ring 3/3 synced", "127.0.1.8")
     ends(terminal, 0)
+    assert "doveadm director status: " in log.read_text()
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and b"sesame" in file.read_bytes()] == []
 
 
 @pytest.mark.parametrize("typed", [[], ["open-sesame"]])

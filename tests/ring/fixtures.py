@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from tests.ring import accounts as own_accounts
 from tests.ring import real, sshd
 from tests.ring import terminal as terminals
 from tests.ring.dashboard import Dashboard
@@ -45,6 +46,13 @@ class MakeSshd(Protocol):
 def missing_packages() -> list[str]:
     """What the tests marked real_ring lack on this machine."""
     return [*real.missing(), *sshd.missing(), *terminals.missing()]
+
+
+@pytest.fixture(scope="session")
+def accounts() -> None:
+    """For a test that has accounts of its own, and is skipped where there can be none."""
+    if why := own_accounts.why_not():
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")

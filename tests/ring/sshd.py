@@ -40,7 +40,7 @@ class Sshd:
     client_key: a private key to let in (its .pub beside it); by default one is made. extra: further sshd_config lines;
     sshd believes the first of equals, and these come first ("MaxSessions 1", "PasswordAuthentication yes",
     "ForceCommand …"). environment: what the remote commands get (see above). hosts: the addresses at which it listens,
-    all at the same port.
+    all at the same port. inside: the words of a program that runs sshd in its own place, in a namespace perhaps.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Sshd:
         extra: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         hosts: Sequence[str] = ("127.0.0.1",),
+        inside: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.host = hosts[0]
@@ -62,6 +63,7 @@ class Sshd:
         self._folder = Path()
         self._hosts = tuple(hosts)
         self._extra = list(extra)
+        self._inside = list(inside)
         self._environment = {"SHLVL": "1"} if environment is None else dict(environment)
         self._listener: subprocess.Popen[bytes] | None = None
         self._orphans: list[processes.Process] = []
@@ -99,7 +101,7 @@ class Sshd:
         if self._listener is not None:
             raise RuntimeError(f"{self.name}: sshd is running already")
         self._listener = subprocess.Popen(
-            [str(SSHD), "-D", "-f", self._folder / "sshd_config", "-E", self._folder / "sshd.log"],
+            [*self._inside, str(SSHD), "-D", "-f", self._folder / "sshd_config", "-E", self._folder / "sshd.log"],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # PAM's scripts complain there when we aren't root; sshd itself has its log
             start_new_session=True,  # Ctrl-C in the terminal is for the tests
