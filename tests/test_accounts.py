@@ -74,6 +74,8 @@ loud ALL=(root) NOPASSWD: DIRECTOR_LOOK, !DIRECTOR_NEVER
 (QUIET,) = (f"{line}\n" for line in re.findall(r"`(Defaults!.*?)`", SECURITY.read_text()))
 """Readings are not logged."""
 
+SSHD = re.findall(r"`(AllowStreamLocalForwarding .*?)`", SECURITY.read_text())
+
 
 def sudo_lines(options: str = "") -> str:
     """As the README has them, with these options behind each path, as it says."""
@@ -106,7 +108,7 @@ def machines(accounts: None, real_ring: RealRing, client_key: Path) -> Iterator[
             Account("loud", "", "/bin/csh", {".cshrc": "echo Welcome, $user\n"}),
         ]
         sudoers = sudo_lines(options) + FAULTS + (QUIET if options else "")
-        return Machine([*own, *others], sudoers, client_key, over, name=director.name)
+        return Machine([*own, *others], sudoers, client_key, over, name=director.name, sshd=SSHD)
 
     first, second, third = real_ring.directors
     with ExitStack() as stack:
@@ -521,9 +523,9 @@ async def test_a_backend_is_reached_through_a_director_and_nothing_else_is(
         assert (ended.status, ended.stdout) == (0, b"root\nmetacache flushall\n")
         ssh = director.ssh
         assert ssh("ops", options=["-W", f"127.0.0.1:{director.sshd.port}"]).returncode == 255
-        for port in ("0", "1", "20000"):
-            forward = ["-o", "ExitOnForwardFailure=yes", "-R", f"{port}:127.0.0.1:22"]
-            assert ssh("ops", "true", options=forward).returncode == 255, port
+        for place in ("0", "1", "20000", str(director.home("ops") / "socket")):
+            forward = ["-o", "ExitOnForwardFailure=yes", "-R", f"{place}:127.0.0.1:22"]
+            assert ssh("ops", "true", options=forward).returncode == 255, place
     finally:
         director.give_key("ops", key_options("ops"))
     assert not may(backend, "ops", "doveadm", "metacache", "remove", "x")

@@ -80,7 +80,7 @@ class Machine:
     """Between `with Machine(...) as machine:` and its end.
 
     ``sudoers`` follows what Debian's own says; ``over`` are files that lie over others, by the path of these. All
-    accounts are let in with ``client_key``, and none has a password. ``hosts`` are the addresses of its sshd.
+    accounts are let in with ``client_key``, and none has a password. ``sshd`` are lines of its sshd_config.
     """
 
     def __init__(
@@ -91,17 +91,15 @@ class Machine:
         over: Mapping[str, bytes] | None = None,
         *,
         name: str = "machine",
-        defaults: str = SUDO_DEFAULTS,
-        hosts: Sequence[str] = ("127.0.0.1",),
+        sshd: Sequence[str] = (),
     ) -> None:
         self.accounts = {one.name: one for one in accounts}
         self.sshd: Sshd
         self._sudoers = sudoers
-        self._defaults = defaults
         self._client_key = client_key
         self._over = dict(over or {})
         self._name = name
-        self._hosts = tuple(hosts)
+        self._sshd_lines = tuple(sshd)
         self._folder = Path()
         self._cleanup = contextlib.ExitStack()
 
@@ -114,9 +112,8 @@ class Machine:
                 Sshd(
                     self._name,
                     self._client_key,
-                    extra=[f"AuthorizedKeysFile {self._folder}/keys/%u"],
+                    extra=[*self._sshd_lines, f"AuthorizedKeysFile {self._folder}/keys/%u"],
                     environment={},
-                    hosts=self._hosts,
                     inside=[*_NAMESPACE, "sh", "-c", _ENTER, "sh", f"{self._folder}/over"],
                 )
             )
@@ -174,7 +171,7 @@ class Machine:
             for uid, one in enumerate(self.accounts.values(), FIRST_UID):
                 lines.append(line.format(name=one.name, uid=uid, home=self.home(one.name), shell=one.shell))
             (etc / name).write_text("\n".join(lines) + "\n")
-        sudoers = self._defaults + _QUIET.format(log=self._folder / "sudo.log") + self._sudoers
+        sudoers = SUDO_DEFAULTS + _QUIET.format(log=self._folder / "sudo.log") + self._sudoers
         self._write("/etc/sudoers", sudoers.encode(), 0o440)
         for covered, content in self._over.items():
             self._write(covered, content, Path(covered).stat().st_mode & 0o777)
