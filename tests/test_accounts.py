@@ -22,6 +22,7 @@ from director_tui.config import BackendAccess, ClusterConfig, DirectorConfig
 from director_tui.director import doveadm
 from director_tui.director.doveadm import ENVIRONMENT, Tool
 from director_tui.director.hashring import user_hash
+from director_tui.director.record_commands import File, fetch, store
 from director_tui.errors import AuthenticationFailed, DoveadmError, Unreachable
 from director_tui.link.backends import backend_link
 from director_tui.link.changing import Ended, carry_out
@@ -452,11 +453,15 @@ async def test_why_it_does_not_work_is_said(
     await opened.close()
 
 
-async def test_a_login_that_greets_is_read_all_the_same(machines: list[Machine], ring: RealRing, ssh: Ssh) -> None:
+async def test_a_login_that_greets_is_in_nobody_s_way(machines: list[Machine], ring: RealRing, ssh: Ssh) -> None:
     assert machines[0].ssh("loud", "true").stdout == b"Welcome, loud\n"
     opened = Ring(cluster(machines, ring, "loud"), ssh)
-    backends = (await opened.links[0].call(doveadm.status())).value
+    link = opened.links[0]
+    backends = (await link.call(doveadm.status())).value
     assert [(one.ip, str(one.vhosts), one.state.value) for one in backends] == table(ring)
+    kept = (await link.call(store("~/records", "stop-1.json", b"x", "token"))).value
+    assert kept.path == f"{machines[0].home('loud')}/records/stop-1.json"
+    assert (await link.call(fetch("~/records", "mark"))).value == (File("stop-1.json", b"x"),)
     await opened.close()
 
 

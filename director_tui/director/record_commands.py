@@ -97,8 +97,8 @@ def _folder(folder: str) -> str:
 
 
 def _stored(stdout: bytes) -> Stored:
-    path = stdout.strip(b"\n")
-    if not path.startswith(b"/") or b"\n" in path:
+    path = stdout.removesuffix(b"\n").rpartition(b"\n")[2]  # before it a login shell may have greeted
+    if not path.startswith(b"/"):
         raise MalformedOutput(f"where the record is kept was not said, but {clean(stdout[:80]) or 'nothing'}")
     return Stored(clean(path))
 
@@ -106,9 +106,9 @@ def _stored(stdout: bytes) -> Stored:
 def _files(mark: str) -> Callable[[bytes], tuple[File, ...]]:
     def parse(stdout: bytes) -> tuple[File, ...]:
         parts: Sequence[bytes] = stdout.split(f"\n{mark} ".encode("ascii"))
-        if parts[0] or len(parts) < 2 or parts[-1] != b"end\n":
+        if len(parts) < 2 or parts[-1] != b"end\n":
             raise MalformedOutput(f"what should be records began with {clean(stdout[:80]) or 'nothing'}")
-        named = (part.partition(b"\n") for part in parts[1:-1])
+        named = (part.partition(b"\n") for part in parts[1:-1])  # before the first a login shell may have greeted
         return tuple(File(clean(name), content) for name, _, content in named)
 
     return parse

@@ -99,10 +99,19 @@ def test_only_so_much_is_read_of_each(run: Run) -> None:
     assert [len(file.content) for file in call.parse(run(call).stdout)] == [FILE_LIMIT_BYTES + 1]
 
 
-@pytest.mark.parametrize("stdout", [b"", b"hello\n", b"\nMARK stop-1.json\nx", b"motd\n\nMARK end\n"])
+@pytest.mark.parametrize("stdout", [b"", b"hello\n", b"\nMARK stop-1.json\nx"])
 def test_what_is_no_list_of_records_is_not_taken_for_one(stdout: bytes) -> None:
     with pytest.raises(MalformedOutput):
         fetch("~/records", "MARK").parse(stdout)
+
+
+def test_what_a_login_shell_prints_before_is_passed_over() -> None:
+    stored = store("~/records", "stop-1.json", b"x", "token")
+    assert stored.parse(b"Welcome!\n\n/home/ops/records/stop-1.json\n").path == "/home/ops/records/stop-1.json"
+    with pytest.raises(MalformedOutput, match="Welcome"):
+        stored.parse(b"/home\nWelcome!\n")
+    files = fetch("~/records", "MARK").parse(b"Welcome!\n\nMARK stop-1.json\nx\nMARK end\n")
+    assert files == (File("stop-1.json", b"x"),)
 
 
 # --- the real shell alone ----------------------------------------------------------------------------------------
