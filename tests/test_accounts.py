@@ -150,7 +150,7 @@ def cluster(machines: list[Machine], ring: RealRing, account: str, records: str 
             DirectorConfig(one.destination(account), (*SUDO, "doveadm", *more), (*SUDO, "doveconf", *more))
             for one, more in zip(machines, options, strict=True)
         ),
-        interval_s=1.0,
+        interval_s=60.0,
         records=records,
     )
 
@@ -232,10 +232,8 @@ async def test_an_operator_changes_the_ring_in_every_way(
             Request(Verb.DOWN, (Target(THERE),)),
             Request(Verb.UP, (Target(THERE),)),
             Request(Verb.ADD, (Target(ELSEWHERE, 30),), tag="gold"),
-            Request(Verb.ADD, (Target("127.0.1.98", 30),)),
             Request(Verb.REMOVE, (Target(ELSEWHERE),)),
             Request(Verb.FLUSH, (Target("127.0.1.4"),), max_parallel=50),
-            Request(Verb.FLUSH, (Target("127.0.1.4"),)),
             Request(Verb.FORGET_USERS, (Target("127.0.1.5"),)),
             Request(Verb.FLUSH_ALL),
             Request(Verb.KICK, user="jane@example.com", user_hash=user_hash("jane@example.com")),
@@ -245,7 +243,7 @@ async def test_an_operator_changes_the_ring_in_every_way(
             assert ended.outcome is Outcome.APPLIED, (request, [(line.note, line.output) for line in ended.lines])
     for session in sessions:
         session.close()
-    assert ("127.0.1.98", "30", "up") in table(ring)
+    assert ("127.0.1.3", "7", "up") in table(ring)
     assert refusals(machines) == before
 
 
@@ -304,9 +302,10 @@ async def test_a_viewer_s_change_is_refused_by_sudo_and_that_is_said(
 # --- what nobody may do -------------------------------------------------------------------------------------------
 
 
-def may(machine: Machine, account: str, *words: str) -> bool:
-    """Whether sudo would run this as root, by its own word; nothing is run."""
-    return machine.run(account, *SUDO, "-l", *words).returncode == 0
+def may(machine: Machine, account: str, *commands: tuple[str, ...]) -> list[bool]:
+    """Whether sudo would run each as root, by its own word; nothing is run."""
+    lines = [f"{shlex.join((*SUDO, '-l', *words))} >/dev/null 2>&1; echo $?" for words in commands]
+    return [line == b"0" for line in machine.run(account, "sh", stdin="\n".join(lines).encode()).stdout.split()]
 
 
 def words_of(call: Call[Any], director: DirectorConfig) -> tuple[str, ...]:
@@ -321,12 +320,9 @@ def test_a_viewer_may_what_reads_and_an_operator_all_that_the_program_runs(
     machines: list[Machine], ring: RealRing, number: int
 ) -> None:
     machine, director = machines[number], cluster(machines, ring, "view").directors[number]
-    for call in READING:
-        assert may(machine, "view", *words_of(call, director)), call.words
-        assert may(machine, "ops", *words_of(call, director)), call.words
-    for call in CHANGING:
-        assert not may(machine, "view", *words_of(call, director)), call.words
-        assert may(machine, "ops", *words_of(call, director)), call.words
+    reading, changing = ([words_of(call, director) for call in calls] for calls in (READING, CHANGING))
+    assert may(machine, "view", *reading, *changing) == [True] * len(reading) + [False] * len(changing)
+    assert may(machine, "ops", *reading, *changing) == [True] * (len(reading) + len(changing))
 
 
 NEITHER = [
@@ -419,7 +415,7 @@ def test_what_is_let_through_besides_does_no_harm(machines: list[Machine], ring:
     own.chmod(0o755)
     done = machine.run("view", "env", f"PATH={own.parent}:/usr/bin", *SUDO, "doveadm", *STATUS.split())
     assert done.stdout.startswith(b"mail server ip\t"), done
-    assert not may(machine, "view", str(own), *STATUS.split())
+    assert may(machine, "view", (str(own), *STATUS.split()), ("doveadm", *STATUS.split())) == [False, True]
     assert table(ring) == before
 
 
@@ -533,5 +529,5 @@ async def test_a_backend_is_reached_through_a_director_and_nothing_else_is(
             assert ssh("ops", "true", options=forward).returncode == 255, place
     finally:
         director.give_key("ops", key_options("ops"))
-    assert not may(backend, "ops", "doveadm", "metacache", "remove", "x")
-    assert not may(backend, "ops", "doveadm", "metacache", "flushall", "-i")
+    more = [("doveadm", "metacache", *words) for words in (("flushall",), ("flushall", "-i"), ("remove", "x"))]
+    assert may(backend, "ops", *more) == [True, False, False]
