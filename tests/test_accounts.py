@@ -75,7 +75,7 @@ loud ALL=(root) NOPASSWD: DIRECTOR_LOOK, !DIRECTOR_NEVER
 (QUIET,) = (f"{line}\n" for line in re.findall(r"`(Defaults!.*?)`", SECURITY.read_text()))
 """Readings are not logged."""
 
-SSHD = re.findall(r"`(AllowStreamLocalForwarding .*?)`", SECURITY.read_text())
+SSHD = blocks("Match User", SECURITY)[0].splitlines()
 
 
 def sudo_lines(options: str = "") -> str:
@@ -486,6 +486,16 @@ async def test_a_key_from_elsewhere_is_refused(machines: list[Machine], ring: Re
     finally:
         machine.give_key("view", usual)
     await (await ssh.connect(machine.destination("view"))).close()
+
+
+def test_an_account_gives_itself_no_other_key(machines: list[Machine], tmp_path: Path) -> None:
+    """With its shell, which it has: the options of its own key would be gone."""
+    own = make_key(tmp_path / "own")
+    for account, let_in in (("ops", False), ("view", False), ("tty", True)):
+        public = own.with_name("own.pub").read_bytes()
+        machines[0].run(account, "sh", "-c", "cd; mkdir -p .ssh; cat >.ssh/authorized_keys", stdin=public)
+        done = machines[0].ssh(account, "true", key=own)
+        assert (done.returncode == 0) is let_in, done
 
 
 @pytest.fixture

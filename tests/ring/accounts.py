@@ -80,7 +80,8 @@ class Machine:
     """Between `with Machine(...) as machine:` and its end.
 
     ``sudoers`` follows what Debian's own says; ``over`` are files that lie over others, by the path of these. All
-    accounts are let in with ``client_key``, and none has a password. ``sshd`` are lines of its sshd_config.
+    accounts are let in with ``client_key``, and none has a password. ``sshd`` are the last lines of its sshd_config, in
+    which /etc/ssh/authorized_keys is the folder of the keys; without them an account's own ~/.ssh counts, too.
     """
 
     def __init__(
@@ -112,7 +113,13 @@ class Machine:
                 Sshd(
                     self._name,
                     self._client_key,
-                    extra=[*self._sshd_lines, f"AuthorizedKeysFile {self._folder}/keys/%u"],
+                    extra=[
+                        f"AuthorizedKeysFile {self._folder}/keys/%u .ssh/authorized_keys",
+                        *(
+                            line.replace("/etc/ssh/authorized_keys", f"{self._folder}/keys")
+                            for line in self._sshd_lines
+                        ),
+                    ],
                     environment={},
                     inside=[*_NAMESPACE, "sh", "-c", _ENTER, "sh", f"{self._folder}/over"],
                 )
@@ -148,9 +155,14 @@ class Machine:
             check=False,
         )  # fmt: skip
 
-    def ssh(self, account: str, *words: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[bytes]:
-        """OpenSSH's own client, as the account."""
-        ssh = ["ssh", "-F", str(self.sshd.ssh_config), "-l", account, *options, self.sshd.name, *words]
+    def ssh(
+        self, account: str, *words: str, options: Sequence[str] = (), key: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """OpenSSH's own client, as the account; with another key than the one that it has."""
+        config = self.sshd.ssh_config.read_text().replace(str(self._client_key), str(key or self._client_key))
+        own = self._folder / "ssh_config"
+        own.write_text(config)
+        ssh = ["ssh", "-F", str(own), "-l", account, *options, self.sshd.name, *words]
         return subprocess.run(ssh, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
 
     def sudo_log(self) -> str:

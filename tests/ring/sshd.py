@@ -39,8 +39,9 @@ class Sshd:
 
     client_key: a private key to let in (its .pub beside it); by default one is made. extra: further sshd_config lines;
     sshd believes the first of equals, and these come first ("MaxSessions 1", "PasswordAuthentication yes",
-    "ForceCommand …"). environment: what the remote commands get (see above). hosts: the addresses at which it listens,
-    all at the same port. inside: the words of a program that runs sshd in its own place, in a namespace perhaps.
+    "ForceCommand …"), but last from a Match on. environment: what the remote commands get (see above). hosts: the
+    addresses at which it listens, all at the same port. inside: the words of a program that runs sshd in its own place,
+    in a namespace perhaps.
     """
 
     def __init__(
@@ -210,8 +211,9 @@ class Sshd:
 
     def _server_configuration(self) -> str:
         set_env = "SetEnv " + " ".join(f'"{name}={value}"' for name, value in self._environment.items())
+        begin = next((place for place, line in enumerate(self._extra) if line.startswith("Match ")), None)
         lines = [
-            *self._extra,
+            *self._extra[:begin],
             *([set_env] if self._environment else []),  # one line: sshd believes only the first
             *(f"ListenAddress {host}:{self.port}" for host in self._hosts),
             f"HostKey {self.host_key}",
@@ -225,6 +227,7 @@ class Sshd:
             "MaxStartups 100",
             "LogLevel VERBOSE",
             "Subsystem sftp internal-sftp",
+            *(self._extra[begin:] if begin is not None else ()),
         ]
         return "\n".join(lines) + "\n"
 
