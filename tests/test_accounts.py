@@ -394,6 +394,8 @@ def test_neither_gets_anything_else_of_root(machines: list[Machine], ring: RealR
         assert done.stdout == b"", (words, done)
         assert re.search(rb"^sudo: |not allowed", done.stderr, re.M), (words, done)
         assert not re.search(rb"doveadm(\(root\))?: |net_connect", done.stderr), (words, done)
+    in_utf8 = ("env", "LC_ALL=C.UTF-8", *SUDO, "doveadm", *STATUS.split(), "--", f"\udcff{BREAK}")
+    assert machines[0].run(account, *in_utf8).returncode == 1
     assert table(ring) == before
 
 
@@ -409,6 +411,10 @@ def test_what_is_let_through_besides_does_no_harm(machines: list[Machine], ring:
     ):
         done = machine.run("view", *SUDO, "doveadm", *words)
         assert b"root:" not in done.stdout + done.stderr, done
+    file = f"{ring.directors[2].config} {STATUS} -- /../../../../../etc/passwd"
+    done = machines[2].run("view", *SUDO, "doveadm", "-c", file, "director", "status")
+    assert b"dovecot.conf" in done.stderr, done
+    assert b"root:" not in done.stdout + done.stderr, done
     # A program of the account's own by that name is not what is run.
     own = machine.home("view") / "doveadm"
     own.write_text("#!/bin/sh\necho mine\n")
