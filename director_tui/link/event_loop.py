@@ -1,4 +1,4 @@
-"""The event loop of the program: one that does not wait for a name server at its end."""
+"""The event loop of the program: one that does not wait for a name server at its end, and in which SSH works."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ if TYPE_CHECKING:
 
 
 class EventLoop(asyncio.SelectorEventLoop):
-    """asyncio's own, but for how it looks up names.
+    """asyncio's own, but for how it looks up names and when tasks begin.
 
-    That is done in a thread which can't be stopped and may take half a minute where no name server answers. asyncio's
-    are waited for when the loop is closed and once more when Python ends, also by whoever has long pressed q.
+    A name is looked up in a thread which can't be stopped and may take half a minute where no name server answers.
+    asyncio's are waited for when the loop is closed and once more when Python ends, also by whoever has long pressed q.
+
+    Tasks begin at the loop's next turn, never within the call that makes them, as Textual wants it from Python 3.12 on:
+    a login of asyncssh (2.24.1) never ends then.
     """
 
     def __init__(self, selector: BaseSelector | None = None) -> None:
         super().__init__(selector)
+
+    def set_task_factory(self, factory: Any) -> None:
+        if factory is not getattr(asyncio, "eager_task_factory", None):
+            super().set_task_factory(factory)
 
     async def getaddrinfo(
         self,
