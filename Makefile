@@ -16,11 +16,14 @@ SOAK_MINUTES ?= 10
 # Not a shell's settings and not a colleague's: the lock files alone decide what is installed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     := uv==0.13.9
+UV_VENV := .uv-venv
+# What `make test-matrix` takes for the Pythons of pyproject.toml, wherever they are.
+PYTHONS ?= python3.11 python3.12 python3.13
 
-.PHONY: help demo test fuzz soak check bench screenshots docs lock clean
+.PHONY: help demo test test-matrix fuzz soak check bench screenshots docs lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.runtime-ready ## the dashboard on the practice ring; ARGS='--users 5000' passes options
 	@$(BIN)/director-tui demo $(ARGS)
@@ -28,6 +31,10 @@ demo: $(VENV)/.runtime-ready ## the dashboard on the practice ring; ARGS='--user
 test: $(VENV)/.dev-ready ## every test, on a real Dovecot ring too (installs Debian's dovecot and sshd where it may); ARGS= goes to pytest
 	@sh tests/ring/install-debian-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-matrix: $(UV_VENV)/.ready ## every test on each Python that pyproject.toml names, with its lowest and newest versions; CELLS=3.13-newest PYTHONS= ARGS=
+	@sh tests/ring/install-debian-packages
+	$(PYTHON) -m tests.matrix --uv $(UV_VENV)/bin/uv --pythons '$(PYTHONS)' --cells '$(CELLS)' -- -n $(WORKERS) --dist worksteal $(ARGS)
 
 fuzz: $(VENV)/.dev-ready ## hostile input to whatever reads or shows text from outside; FUZZ_INPUTS=N of them, ARGS= as it says
 	$(BIN)/python -m tests.fuzz --inputs $(FUZZ_INPUTS) $(ARGS)
@@ -50,16 +57,12 @@ bench: $(VENV)/.dev-ready ## the budgets, each beside its peer in the same run; 
 	@sh tests/ring/install-debian-packages
 	$(BIN)/python -m bench $(ARGS)
 
-lock: ## remake requirements/*.txt; UPGRADE=--upgrade moves to the newest versions
-	@$(call need-python)
-	$(PYTHON) -m venv --clear .lock-venv
-	.lock-venv/bin/python -m pip --disable-pip-version-check --quiet install '$(UV)'
+lock: $(UV_VENV)/.ready ## remake requirements/*.txt; UPGRADE=--upgrade moves to the newest versions
 	$(call compile,pyproject.toml requirements/build.in,requirements/runtime.txt)
 	$(call compile,pyproject.toml requirements/build.in requirements/dev.in -c requirements/runtime.txt,requirements/dev.txt)
-	rm -rf .lock-venv
 
 clean: ## remove the virtual environment, caches and build results
-	rm -rf $(VENV) .lock-venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis snapshot_report.html
+	rm -rf $(VENV) $(UV_VENV) .matrix build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis snapshot_report.html
 	find director_tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment is remade whole when its lock changes, so that nothing from an older commit stays in it.
@@ -80,6 +83,13 @@ $(VENV)/.dev-ready: $(VENV)/.dev pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.runtime-ready $@
 
+# The Makefile says which uv.
+$(UV_VENV)/.ready: Makefile
+	@$(call need-python)
+	$(PYTHON) -m venv --clear $(UV_VENV)
+	$(UV_VENV)/bin/python -m pip --disable-pip-version-check --quiet install '$(UV)'
+	@touch $@
+
 define make-venv
 $(call need-python); \
 echo 'Setting up $(VENV) from $(1) ...'; \
@@ -96,6 +106,6 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 endef
 
 define compile
-.lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+$(UV_VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command 'make lock' $(UPGRADE) $(1) -o $(2)
 endef
