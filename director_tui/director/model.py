@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from director_tui.director.abilities import MAX_PARALLEL, lacks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -281,6 +283,11 @@ class RingSettings:
     user_kick_delay_s: float = 2.0
     max_parallel_moves: int = 100
     consistent_hashing: bool = True
+
+    @property
+    def moves_all_at_once(self) -> bool:
+        """Whether a flush knows no pace."""
+        return lacks(self.version, MAX_PARALLEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
+from director_tui.director.abilities import FLUSHES_TO_NOWHERE, MAX_PARALLEL, lacks
 from director_tui.director.hashring import shares
 from director_tui.director.mail_servers import CONFIGURED_VHOSTS
 from director_tui.director.model import Backend, State, ip_order
 from director_tui.errors import OperationRefused
 from director_tui.link.reading import disagreements_of
-from director_tui.operations.plan import Request, Target, TargetChange, Verb
+from director_tui.operations.plan import Emergency, Request, Target, TargetChange, Verb
 from director_tui.operations.words import plural, some, tag_name
 from director_tui.text import canonical_ip, clean
 
@@ -96,6 +97,7 @@ def effect_of(request: Request, standing: Standing) -> Effect:
         raise OperationRefused("the ring has not been read yet")
     settings = standing.reading.settings
     consistent = settings is None or settings.consistent_hashing
+    version = settings.version if settings is not None else ()
     request = _tidy(request)
     rows = tuple(_row(request, target, snapshot) for target in request.targets)
     already = _already(request, rows, standing.reading)
@@ -107,7 +109,8 @@ def effect_of(request: Request, standing: Standing) -> Effect:
         shares_after=shares((one for one in after if one.tag in tags), consistent=consistent),
         consistent=consistent,
     )
-    return replace(effect, request=_paced(effect))
+    _refuse_what_it_lacks(effect, version)
+    return effect if lacks(version, MAX_PARALLEL) else replace(effect, request=_paced(effect))
 
 
 def call_of(request: Request, target: Target | None) -> Call[None]:
@@ -268,6 +271,26 @@ def _tags(request: Request, rows: tuple[TargetChange, ...], snapshot: Snapshot) 
     if request.verb is Verb.FLUSH_ALL:
         return snapshot.tags
     return tuple(dict.fromkeys(map(tag_of, rows)))
+
+
+def _refuse_what_it_lacks(effect: Effect, version: tuple[int, ...]) -> None:
+    """Raises OperationRefused for a flush that this version of Dovecot doesn't know, or doesn't survive.
+
+    Not where everyone is disconnected: there such a version is not asked to flush, see planning.py.
+    """
+    request = effect.request
+    if request.verb not in FLUSHES - {Verb.FORGET_USERS} or request.emergency is Emergency.DISCONNECT:
+        return
+    shown = ".".join(map(str, version))
+    if request.max_parallel is not None and lacks(version, MAX_PARALLEL):
+        raise OperationRefused(
+            f"Dovecot {shown} has no --max-parallel, and moves all users at once", "leave the number of users out"
+        )
+    if lacks(version, FLUSHES_TO_NOWHERE) and (dead := effect.dead_tags):
+        raise OperationRefused(
+            f"no backend{effect.whose(dead[0])} is usable: a director of Dovecot {shown} crashes when it flushes then",
+            "give one of them a vhost count first, or forget the users (-F) and kick them",
+        )
 
 
 def _paced(effect: Effect) -> Request:

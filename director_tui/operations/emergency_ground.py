@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from director_tui.director.abilities import FLUSHES_TO_NOWHERE, KICKS_BY_BACKEND, KICKS_SEVERAL, lacks
 from director_tui.director.changes import first_by_ip
 from director_tui.director.model import ip_order
 from director_tui.link.reading import foreign
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 KICKED_AT_A_TIME: Final = 100
 """So many users are named in one command at most."""
-
-KICKS_BY_BACKEND: Final = (2, 3, 14)
-"""The first version of Dovecot whose ``proxy kick`` takes a backend."""
 
 
 def tables(reading: Reading) -> Mapping[str, Mapping[str, Backend]]:
@@ -81,7 +79,17 @@ def still_usable(reading: Reading) -> str:
 
 def kicks_by_name(reading: Reading) -> bool:
     """Whether sessions can only be ended by the names of their users: before Dovecot 2.3.14."""
-    return reading.settings is not None and () < reading.settings.version < KICKS_BY_BACKEND
+    return lacks(_version(reading), KICKS_BY_BACKEND)
+
+
+def kicked_at_a_time(reading: Reading) -> int:
+    """How many users one command may name."""
+    return 1 if lacks(_version(reading), KICKS_SEVERAL) else KICKED_AT_A_TIME
+
+
+def forgets(reading: Reading) -> bool:
+    """Whether users can only be forgotten, not flushed, where no backend is usable: before Dovecot 2.2.33."""
+    return lacks(_version(reading), FLUSHES_TO_NOWHERE)
 
 
 def talking(reading: Reading) -> tuple[str, ...]:
@@ -99,6 +107,10 @@ def silent(reading: Reading) -> tuple[str, ...]:
     """The directors of this ring that could not be read, or that no destination is configured for."""
     unread = (view.director for view in _ours(reading) if view.failure is not None)
     return (*unread, *(ip for ip, _ in sorted(reading.unread_members)))
+
+
+def _version(reading: Reading) -> tuple[int, ...]:
+    return reading.settings.version if reading.settings is not None else ()
 
 
 def _ours(reading: Reading) -> list[DirectorView]:

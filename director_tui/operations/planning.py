@@ -18,7 +18,14 @@ from director_tui.link.reading import disagreements_of
 from director_tui.link.ring import director_name
 from director_tui.operations.confirmation import confirmation, disagreed_about, ring_words, sides_words
 from director_tui.operations.effect import Effect, call_of, effect_of
-from director_tui.operations.emergency_ground import KICKED_AT_A_TIME, kicks_by_name, still_usable, tables, talking
+from director_tui.operations.emergency_ground import (
+    forgets,
+    kicked_at_a_time,
+    kicks_by_name,
+    still_usable,
+    tables,
+    talking,
+)
 from director_tui.operations.forecasting import predict
 from director_tui.operations.gate import not_our_ring
 from director_tui.operations.plan import (
@@ -148,16 +155,17 @@ def _commands(effect: Effect, standing: Standing) -> list[Command]:
 def _disconnecting(effect: Effect, standing: Standing) -> Iterator[Command]:
     """The flush first, so that nobody is assigned any more who comes back at once; it kicks only those who come through
     the director that it runs on."""
-    yield Command("all", call_of(effect.request, None), NobodyLeft())
-    by_name = dict(effect.request.kicks)
+    flush = doveadm.forget_users(None) if forgets(standing.reading) else call_of(effect.request, None)
+    yield Command("all", flush, NobodyLeft())
+    by_name, at_a_time = dict(effect.request.kicks), kicked_at_a_time(standing.reading)
     for director in talking(standing.reading):
         if not kicks_by_name(standing.reading):
             for ip in dict.fromkeys(one.ip for one in effect.before):
                 yield Command(ip, doveadm.kick_sessions_to(ip), NoSessions(director, ip), director)
             continue
         users = by_name.get(director, ())
-        for part, start in enumerate(range(0, len(users), KICKED_AT_A_TIME)):
-            some_users = users[start : start + KICKED_AT_A_TIME]
+        for part, start in enumerate(range(0, len(users), at_a_time)):
+            some_users = users[start : start + at_a_time]
             yield Command("users", doveadm.kick_sessions_of(some_users), NoSessions(director, None, part), director)
 
 

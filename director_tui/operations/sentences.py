@@ -101,10 +101,12 @@ def _flush_at_once(effect: Effect, settings: RingSettings | None) -> str:
     if effect.request.verb is Verb.FORGET_USERS:
         there = sum(row.now.users for row in effect.rows if row.now)
         return f"{plural(there, 'assignment')} {does(there, 'is', 'are')} forgotten, and no session ends"
-    at_a_time = effect.request.max_parallel or (settings or RingSettings()).max_parallel_moves
+    known = settings or RingSettings()
+    at_a_time = effect.request.max_parallel or known.max_parallel_moves
     if (out := stranded(effect)) and not _moving(effect):
         return f"{users(out)} {does(out, 'is', 'are')} thrown out, for there is no usable backend to go to"
-    return f"users whose hash leads elsewhere begin to move, {at_a_time:,} at a time; their sessions end"
+    pace = "all at once" if known.moves_all_at_once else f"{at_a_time:,} at a time"
+    return f"users whose hash leads elsewhere begin to move, {pace}; their sessions end"
 
 
 def _moving(effect: Effect) -> bool:
@@ -147,7 +149,8 @@ def later(
 def _lasting(effect: Effect, moving: int, settings: RingSettings | None) -> str:
     """How long the moves take: so many at a time, each held until the session's end has settled."""
     known = settings or RingSettings()
-    rounds = math.ceil(moving / (effect.request.max_parallel or known.max_parallel_moves))
+    at_a_time = moving if known.moves_all_at_once else effect.request.max_parallel or known.max_parallel_moves
+    rounds = math.ceil(moving / at_a_time)
     seconds = rounds * known.user_kick_delay_s
     rounded = max(1, round(seconds)) if seconds < 60 else round(seconds / 60) * 60
     return f", in about {lasting(rounded)}"

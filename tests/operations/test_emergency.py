@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from director_tui.director.model import Backend, ProxySession, RingSettings, State
+from director_tui.director.model import Backend, ProxySession, State
 from director_tui.errors import OperationRefused, Unreachable
 from director_tui.operations.emergency import (
     Choice,
@@ -23,7 +23,7 @@ from director_tui.operations.emergency import (
     stop_in,
     stop_plan,
 )
-from director_tui.operations.plan import Confirmation, NobodyLeft, NoSessions, RowIs
+from director_tui.operations.plan import Confirmation, NobodyLeft, NoSessions, RowIs, Standing
 from director_tui.operations.planning import fingerprint
 from director_tui.operations.stop_keeping import Found
 from director_tui.operations.stop_record import SavedBackend, StopRecord
@@ -318,14 +318,46 @@ def test_everyone_is_flushed_at_once_and_then_kicked_on_every_director() -> None
     ]
 
 
+def of_version(*version: int) -> Standing:
+    """All is stopped, and the directors are of this version."""
+    return standing(on=reading(STOPPED, settings=replace(SETTINGS, version=version)))
+
+
+MANY = [ProxySession(f"u{number}", "imap", "192.0.2.1", A, 143) for number in range(150)]
+
+
 def test_before_2_3_14_sessions_are_kicked_by_the_names_of_their_users() -> None:
-    old = reading(STOPPED, settings=RingSettings((2, 3, 13), mail_servers=SETTINGS.mail_servers))
-    many = [ProxySession(f"u{number}", "imap", "192.0.2.1", A, 143) for number in range(150)]
-    plan = disconnect_plan(standing(on=old), {"dir2": [*many, many[0]], "dir3": []})
+    plan = disconnect_plan(of_version(2, 3, 13), {"dir2": [*MANY, MANY[0]], "dir3": []})
     assert [(one.director, len(one.call.words), one.check) for one in plan.commands[1:]] == [
         ("dir2", 103, NoSessions("dir2", None, 0)),
         ("dir2", 53, NoSessions("dir2", None, 1)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("version", "flush", "kicks"),
+    [
+        # A doveadm that takes one user only kicks the first of several; a director crashes at a flush to nowhere.
+        ((2, 2, 19), "director flush -F all", [("proxy", "kick", "--", f"u{number}") for number in range(150)]),
+        ((2, 2, 25, 4), "director flush -F all", [("proxy", "kick", "--", f"u{number}") for number in range(150)]),
+        ((2, 2, 26), "director flush -F all", [("u0", "u99"), ("u100", "u149")]),
+        ((2, 2, 32), "director flush -F all", [("u0", "u99"), ("u100", "u149")]),
+        ((2, 2, 33), "director flush --max-parallel", [("u0", "u99"), ("u100", "u149")]),
+        ((2, 3, 13), "director flush --max-parallel", [("u0", "u99"), ("u100", "u149")]),
+        ((2, 3, 14), "director flush --max-parallel", [("proxy", "kick", "-h", ip) for ip in COUNTS]),
+        ((2, 3, 21, 1), "director flush --max-parallel", [("proxy", "kick", "-h", ip) for ip in COUNTS]),
+        ((), "director flush --max-parallel", [("proxy", "kick", "-h", ip) for ip in COUNTS]),
+    ],
+)
+def test_everyone_is_disconnected_in_the_way_that_their_version_can(
+    version: tuple[int, ...], flush: str, kicks: list[tuple[str, ...]]
+) -> None:
+    plan = disconnect_plan(of_version(*version), {"dir2": MANY})
+    assert " ".join(plan.commands[0].call.words).startswith(flush)
+    assert plan.commands[0].check == NobodyLeft()
+    words = [one.call.words for one in plan.commands[1:] if one.director == "dir2"]
+    assert [one if len(one) == 4 else (one[3], one[-1]) for one in words] == kicks
+    assert len({one.check for one in plan.commands}) == len(plan.commands)
 
 
 def test_a_director_that_can_not_be_reached_is_named() -> None:

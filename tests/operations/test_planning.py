@@ -418,6 +418,35 @@ def test_a_flush_of_a_tag_without_a_usable_backend_lets_all_users_through_at_onc
     assert usual.request.max_parallel is None
 
 
+def of_version(backends: Iterable[Backend], *version: int) -> Standing:
+    return standing(on=reading(backends, settings=replace(SETTINGS, version=version)))
+
+
+@pytest.mark.parametrize("request_", [of(Verb.FLUSH, GOLD1), Request(Verb.FLUSH_ALL)], ids=["one", "all"])
+def test_a_director_that_would_crash_is_not_asked_to_flush_to_nowhere(request_: Request) -> None:
+    for old in ((2, 2, 19), (2, 2, 32)):
+        with pytest.raises(OperationRefused, match=r"no backend of tag gold is usable: a director of .* crashes"):
+            make_plan(request_, of_version(DEAD_GOLD, *old))
+        assert make_plan(of(Verb.FLUSH, C), of_version(DRAINING, *old)).command_lines
+        assert make_plan(of(Verb.FORGET_USERS, GOLD1), of_version(DEAD_GOLD, *old)).command_lines
+    for new in ((2, 2, 33), (2, 3, 0, 1), ()):
+        assert make_plan(request_, of_version(DEAD_GOLD, *new)).request.max_parallel
+
+
+def test_before_2_2_26_a_flush_has_no_pace() -> None:
+    paced = Request(Verb.FLUSH, (Target(C),), max_parallel=500)
+    with pytest.raises(OperationRefused, match=r"Dovecot 2\.2\.25\.4 has no --max-parallel, and moves all"):
+        make_plan(paced, of_version(DRAINING, 2, 2, 25, 4))
+    plan = make_plan(of(Verb.FLUSH, C), of_version(DRAINING, 2, 2, 19))
+    assert plan.prediction is not None
+    assert plan.prediction.at_once == "users whose hash leads elsewhere begin to move, all at once; their sessions end"
+    assert plan.prediction.later.endswith(", in about 2 s")
+    newer = make_plan(paced, of_version(DRAINING, 2, 2, 26))
+    assert newer.request.max_parallel == 500
+    assert newer.prediction is not None
+    assert newer.prediction.at_once.endswith("begin to move, 500 at a time; their sessions end")
+
+
 @pytest.mark.parametrize(
     ("request_", "stands", "expected"),
     [

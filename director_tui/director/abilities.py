@@ -1,0 +1,25 @@
+"""From which version of Dovecot on its doveadm and its directors can do what this program would ask of them.
+
+As its sources of each version have it: doveadm/doveadm-director.c, doveadm/doveadm-proxy.c, director/director.c.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_PARALLEL: Final = (2, 2, 26)
+"""``flush --max-parallel``. Before, a flush moves all users at once."""
+
+KICKS_SEVERAL: Final = (2, 2, 26)
+"""``proxy kick`` of several users. Before, it kicks the first and says nothing of the others."""
+
+FLUSHES_TO_NOWHERE: Final = (2, 2, 33)
+"""A flush where no backend of the tag is usable. Before, the director that runs it crashes."""
+
+KICKS_BY_BACKEND: Final = (2, 3, 14)
+"""``proxy kick -h``."""
+
+
+def lacks(version: tuple[int, ...], ability: tuple[int, ...]) -> bool:
+    """Whether this version is older than what it would have to be. One that is not known is taken for a new one."""
+    return () < version < ability
