@@ -156,7 +156,8 @@ _KNOWN: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
             "it is hung, starting, out of client connections, or director_servers is not set there",
         ),
         (
-            r"director-admin (?:unexpectedly )?disconnected|(?:read|write)\([^)]*director-admin\) failed",
+            r"director-admin (?:unexpectedly )?disconnected|(?:read|write)\([^)]*director-admin\) failed"
+            r"|Director disconnected unexpectedly",  # up to 2.2.32
             "the director process ended the conversation",
             "it was perhaps restarted just now; see Dovecot's log there",
         ),

@@ -105,9 +105,10 @@ def ring_view(stdout: bytes) -> RingView:
 
 def placement(stdout: bytes, tag: str) -> Placement:
     """``director status USER TAG``: where a user is and would be. Raises MalformedOutput."""
-    row = _Table(stdout, PLACEMENT_HEADERS.__contains__, "director status USER").only()
+    tab = _PLACEMENT_TEXT.sub(rb"status\texpires\thashed\tinitial-config\n\1\t\2\t\3\t\4\n", stdout)
+    row = _Table(tab, PLACEMENT_HEADERS.__contains__, "director status USER").only()
     current = row.text("status")
-    assigned = current not in {"n/a", "not assigned"}  # the latter up to 2.2.20
+    assigned = current not in {"n/a", "not assigned"}
     return Placement(
         tag=tag,
         current=row.ip("status") if assigned else None,
@@ -115,6 +116,13 @@ def placement(stdout: bytes, tag: str) -> Placement:
         hashed=row.optional_ip("hashed"),
         initial_config=row.optional_ip("initial-config"),
     )
+
+
+_PLACEMENT_TEXT = re.compile(
+    rb"^Current: (not assigned|[0-9a-f.:]+)(?: \(expires ([0-9: -]+)\))?\nHashed: (.*)\nInitial config: (.*)\n\n?",
+    re.MULTILINE,
+)
+"""As doveadm up to 2.2.24 prints it, which takes no notice of ``-f tab`` there."""
 
 
 def assignments(stdout: bytes) -> tuple[Assignment, ...]:

@@ -76,6 +76,7 @@ KNOWN: list[tuple[int, bytes, str, str]] = [
     (75, b"Fatal: /run/dovecot/director-admin disconnected\n", ENDED, "log"),
     (75, b"Error: /run/dovecot/director-admin unexpectedly disconnected\n", ENDED, "log"),
     (75, b"doveadm(root): Error: /run/dovecot/director-admin unexpectedly disconnected\n\n", ENDED, "log"),
+    (75, b"doveadm(root): Error: Director disconnected unexpectedly\n", ENDED, "log"),
     (
         75,
         b"Error: read(/run/dovecot/director-admin) failed: Connection reset by peer\n"
