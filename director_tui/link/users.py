@@ -67,8 +67,17 @@ async def find_user(ring: Ring, user: str, tag: str | None = None, times: Times 
         # A backend that is added in the middle of it is not in the list yet.
         if attempts_left and not {one.current for one in placements} <= {None, *(one.ip for one in backends)}:
             continue
+        tag_of = {one.ip: one.tag for one in backends}
+        placements = tuple(_in_its_tag(one, tag_of) for one in placements)
         return FoundUser(user, hashed.value, placements, backends, listed.director, taken_at, taken_mono_s, left_out)
     raise LinkError(f"{ring.cluster.name}: the directors took turns while the user was looked up", "try again")
+
+
+def _in_its_tag(placement: Placement, tag_of: Mapping[str, str]) -> Placement:
+    """Without an assignment that is of another tag: up to 2.2.26 a hash has one for all tags, shown with each."""
+    if placement.current is None or tag_of.get(placement.current, placement.tag) == placement.tag:
+        return placement
+    return replace(placement, current=None, expires=None)
 
 
 def _placement_calls(hash_: int, tags: Sequence[str]) -> tuple[list[Call[Placement]], tuple[str, ...]]:

@@ -70,6 +70,21 @@ async def test_a_user_is_found_in_every_tag() -> None:
     assert ("d1", ("map", "-u", "--", "jane doe")) in directors.asked
 
 
+async def test_an_assignment_belongs_to_the_tag_of_its_backend() -> None:
+    """Up to 2.2.26 a hash has one assignment for all tags, and each of them is answered with it."""
+    everywhere = b"10.1.0.1\t2026-11-24 22:06:03\t10.1.0.7\t10.1.0.7\n"
+
+    def answers(destination: str, words: tuple[str, ...]) -> Said:
+        said = Directors()(destination, words)
+        return PLACED + everywhere if words[4:] == ("status", "--", "4711", "gold") else said
+
+    found = await find_user(FakeSsh(answers).ring("d1"), "jane")
+    assert [(one.tag, one.current, one.expires is None, one.hashed) for one in found.placements] == [
+        ("", "10.1.0.1", False, "10.1.0.1"),
+        ("gold", None, True, "10.1.0.7"),
+    ]
+
+
 async def test_only_in_one_tag() -> None:
     found = await find_user(FakeSsh(Directors()).ring("d1"), "jane", "gold")
     assert [one.tag for one in found.placements] == ["gold"]
