@@ -1,16 +1,21 @@
-"""Captures what a real ring answers into tests/fixtures: `python -m tests.fuzz.capture`."""
+"""Captures what a real ring answers into tests/fixtures: `python -m tests.fuzz.capture`.
+
+It is of the Dovecot that stands first in PATH: its `sbin` and its `bin` in front of that capture another one's.
+"""
 
 from __future__ import annotations
 
+import json
 import random
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from director_tui.director import doveadm
 from director_tui.director.doveadm import Tool
 from tests.ring.processes import wait_until
-from tests.ring.site import Site
+from tests.ring.real import ENVIRONMENT, RealRing
 
 if TYPE_CHECKING:
     from director_tui.director.doveadm import Call
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 FIXTURES: Final = Path(__file__).parents[1] / "fixtures"
 USER: Final = "user1@example.com"
 HASH: Final = 287140048
+TAGS_BY_NAME: Final = (2, 2, 33)
+"""The first version in whose configuration a ring of the tests can say which name has which tag."""
 CALLS: Final[dict[str, Call[Any]]] = {
     "director-status": doveadm.status(),
     "director-ring-status": doveadm.ring_status(),
@@ -30,6 +37,15 @@ CALLS: Final[dict[str, Call[Any]]] = {
     "doveconf": doveadm.settings(),
     "doveconf-n": doveadm.version(),
 }
+STRANGER: Final = "10.9.9.9"
+FAILING: Final[dict[str, Call[Any]]] = {
+    "update": doveadm.update(STRANGER, 1),
+    "down": doveadm.down(STRANGER),
+    "flush": doveadm.flush(STRANGER),
+    "move": doveadm.move(USER, STRANGER),
+    "metacache": doveadm.upload_metacache(),
+}
+FAILING_WHEN_STOPPED: Final = {"status-stopped": doveadm.status(), "proxy-list-stopped": doveadm.proxy_list()}
 
 
 def captured(director: RealDirector) -> dict[str, bytes]:
@@ -41,9 +57,23 @@ def captured(director: RealDirector) -> dict[str, bytes]:
     return {name: _without_this_machine(printed(call)) for name, call in CALLS.items()}
 
 
+def failures(director: RealDirector, calls: dict[str, Call[Any]]) -> dict[str, dict[str, int | str]]:
+    """How these end, and what they say; of the usage that doveadm tells only the first line."""
+    found: dict[str, dict[str, int | str]] = {}
+    for name, call in calls.items():
+        done = director.doveadm(*call.words, check=False)
+        stdout, stderr = (
+            _without_this_machine(re.sub(rb"(?s)(usage: [^\n]*\n).*", rb"\1", one)).decode()
+            for one in (done.stdout, done.stderr)
+        )
+        found[name] = {"status": done.returncode, "stdout": stdout, "stderr": stderr}
+    return found
+
+
 def main() -> None:
-    with Site() as site:
-        ring = site.ring
+    printed_version = subprocess.run(["dovecot", "--version"], env=ENVIRONMENT, capture_output=True, check=True).stdout
+    version = doveadm.version().parse(b"# " + printed_version)
+    with RealRing(tagging=version >= TAGS_BY_NAME) as ring:
         first, *_ = ring.directors
         ips = [one.ip for one in doveadm.status().parse(first.doveadm(*doveadm.status().words).stdout)]
         numbers = random.Random(1)
@@ -55,16 +85,19 @@ def main() -> None:
         listed = doveadm.proxy_list()
         assert wait_until(lambda: bool(listed.parse(first.doveadm(*listed.words).stdout)), 10), "no session is listed"
         printed = captured(first)
-    version = ".".join(map(str, doveadm.version().parse(printed["doveconf-n"])))
-    folder = FIXTURES / version
+        failed = failures(first, FAILING)
+        first.stop()
+        failed |= failures(first, FAILING_WHEN_STOPPED)
+    folder = FIXTURES / ".".join(map(str, version))
     folder.mkdir(exist_ok=True)
     for name, stdout in printed.items():
         (folder / name).write_bytes(stdout)
+    (folder / "failures.json").write_text(json.dumps(failed, indent=1) + "\n")
 
 
 def _without_this_machine(stdout: bytes) -> bytes:
     for pattern, instead in (
-        (rb"/tmp/\S*/director-admin", b"/run/dovecot/director-admin"),
+        (rb"/tmp/[^\s)]*/run/(director-admin|ipc)\b", rb"/run/dovecot/\1"),
         (rb"/tmp/\S*\.conf", b"/etc/dovecot/dovecot.conf"),
         (rb"/tmp/\S*", b"/run/dovecot"),
         (rb"(?m)^# OS: .*", b"# OS: Linux 6.1.0 x86_64 Debian 12.11 "),

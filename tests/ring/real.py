@@ -153,7 +153,7 @@ class RealDirector:
         rows = self.ring_status()
         kinds = sorted(row["type"] for row in rows if row["type"] not in ("", "self"))
         return (
-            any(row["type"] == "self" and row["status"] == "ring synced" for row in rows)
+            any(row["type"] == "self" and row["status"] in ("ring synced", "synced") for row in rows)
             and all(row["status"] == "synced" for row in rows if row["type"] in ("left", "right"))
             and kinds == ([] if of == 1 else ["left", "right"])
         )
@@ -189,7 +189,8 @@ class RealRing:
     """The ring, between `with RealRing() as ring:` and its end. Entering waits until every director says it is synced.
 
     settings: further dovecot.conf settings, such as {"director_user_kick_delay": "0"}. can_split: whether there are to
-    be links for cut_off(); each director then shows the others at ports other than those at which they listen.
+    be links for cut_off(); each director then shows the others at ports other than those at which they listen. tagging:
+    whether who logs in has the tag that the name says; Dovecot before 2.2.33 has no %{if} for that.
     """
 
     def __init__(
@@ -199,6 +200,7 @@ class RealRing:
         settings: Mapping[str, str] | None = None,
         *,
         can_split: bool = False,
+        tagging: bool = True,
     ) -> None:
         self.directors: list[RealDirector] = []
         self.mail_port = free_port("127.0.1.1")
@@ -206,6 +208,7 @@ class RealRing:
         self._backends = backends
         self._settings = dict(settings or {})
         self._can_split = can_split
+        self._tagging = tagging
         self._links: Links | None = None
         self._mail: MailBackends | None = None
         self._cleanup = contextlib.ExitStack()
@@ -225,7 +228,7 @@ class RealRing:
                 members = " ".join(f"{ip}:{port}" for ip, port in ports[director.ip].items())
                 director.folder.mkdir(mode=0o755)
                 director.config.write_text(
-                    _configuration(director, members, self._backends, self.mail_port, self._settings)
+                    _configuration(director, members, self._backends, self._passdb_args, self._settings)
                 )
                 director.start()
             self.wait_synced()
@@ -299,6 +302,11 @@ class RealRing:
         """How many sessions each backend has now, as it sees that itself."""
         return Counter() if self._mail is None else self._mail.sessions()
 
+    @property
+    def _passdb_args(self) -> str:
+        tag = " director_tag=%{if;%d;eq;gold.example.com;gold;}" if self._tagging else ""
+        return f"proxy=y nopassword=y port={self.mail_port}{tag}"
+
     def _stop_all(self) -> None:
         with ThreadPoolExecutor() as side_by_side:  # `doveadm stop` takes three seconds
             stops = [side_by_side.submit(director.stop) for director in self.directors]
@@ -331,7 +339,7 @@ def _lay_out(folder: Path, size: int) -> list[RealDirector]:
 
 
 def _configuration(
-    director: RealDirector, members: str, backends: str, mail_port: int, settings: Mapping[str, str]
+    director: RealDirector, members: str, backends: str, passdb_args: str, settings: Mapping[str, str]
 ) -> str:
     user, group, chroots = "dovecot", "dovecot", ""
     login_user = "dovenull"
@@ -357,7 +365,7 @@ director_servers = {members}
 director_mail_servers = {backends}
 passdb {{
   driver = static
-  args = proxy=y nopassword=y port={mail_port} director_tag=%{{if;%d;eq;gold.example.com;gold;}}
+  args = {passdb_args}
 }}
 userdb {{
   driver = static
