@@ -341,12 +341,11 @@ def _lay_out(folder: Path, size: int) -> list[RealDirector]:
 def _configuration(
     director: RealDirector, members: str, backends: str, passdb_args: str, settings: Mapping[str, str]
 ) -> str:
-    user, group, chroots = "dovecot", "dovecot", ""
-    login_user = "dovenull"
+    user, login_user, chroots = "dovecot", "dovenull", ""
     if os.geteuid() != 0:  # everything as ourselves, and no chroot, which is root's alone
         user = login_user = getpass.getuser()
         group = grp.getgrgid(os.getegid()).gr_name
-        chroots = "".join(
+        chroots = f"default_internal_group = {group}\n" + "".join(  # which 2.2 does not know
             f"service {name} {{\n  chroot =\n}}\n" for name in ("anvil", "director", "imap-login", "ipc", "stats")
         )
     base = f"""\
@@ -359,7 +358,6 @@ ssl = no
 disable_plaintext_auth = no
 auth_username_chars =
 default_internal_user = {user}
-default_internal_group = {group}
 default_login_user = {login_user}
 director_servers = {members}
 director_mail_servers = {backends}
