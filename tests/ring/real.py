@@ -384,6 +384,11 @@ service director {{
     port = {director.port}
   }}
 }}
+service ipc {{
+  unix_listener ipc {{
+    user = {user}
+  }}
+}}
 service imap-login {{
   executable = imap-login director
   inet_listener imap {{
