@@ -41,6 +41,7 @@ CHANGING: list[Call[Any]] = [
     doveadm.flush("10.0.0.1"),
     doveadm.flush(None, 500),
     doveadm.forget_users("10.0.0.1"),
+    doveadm.forget_users(None),
     doveadm.move("-joe", "10.0.0.1"),
     doveadm.kick("it's me"),
     doveadm.kick_sessions_to("2001:db8::1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from director_tui.operations.confirmation import ring_words
-from director_tui.operations.emergency_ground import listed_elsewhere, silent
+from director_tui.operations.emergency_ground import forgets, listed_elsewhere, silent
 from director_tui.operations.plan import Emergency
 from director_tui.operations.words import listed, plural
 
@@ -39,6 +39,8 @@ def emergency_warnings(effect: Effect, reading: Reading) -> Iterator[str]:
                 yield f"a ring that is not synced may not take this: {LAST_RESORT}"
         case Emergency.DISCONNECT:
             yield "every session through every director that can be reached is ended"
+            if forgets(reading):
+                yield "users are forgotten and then kicked, not flushed: a director before Dovecot 2.2.33 would crash"
             if away := silent(reading):
                 yield f"{listed(away)} can't be reached: the sessions there stay"
 

@@ -355,6 +355,7 @@ def test_everyone_is_disconnected_in_the_way_that_their_version_can(
     plan = disconnect_plan(of_version(*version), {"dir2": MANY})
     assert " ".join(plan.commands[0].call.words).startswith(flush)
     assert plan.commands[0].check == NobodyLeft()
+    assert any("users are forgotten and then kicked" in one for one in plan.warnings) is flush.endswith("-F all")
     words = [one.call.words for one in plan.commands[1:] if one.director == "dir2"]
     assert [one if len(one) == 4 else (one[3], one[-1]) for one in words] == kicks
     assert len({one.check for one in plan.commands}) == len(plan.commands)
