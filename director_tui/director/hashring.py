@@ -1,7 +1,9 @@
 """Where users go: Dovecot's placement of user hashes on backends, computed here.
 
 Sources: ``mail_user_hash()`` in lib-mail/mail-user-hash.c and ``mail_host_get_by_hash()`` in director/mail-host.c, the
-same in 2.2.36 to 2.3.21. Dovecot 2.3 always uses consistent hashing, 2.2 only with ``director_consistent_hashing``.
+same in 2.2.20 to 2.3.21. Dovecot 2.3 always uses consistent hashing, 2.2 only with ``director_consistent_hashing``.
+Without it 2.2.19 has the backends of all tags in one list, and users of a tag go to the next one of theirs in it: that
+is not computed here.
 """
 
 from __future__ import annotations
