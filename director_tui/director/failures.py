@@ -1,7 +1,7 @@
 """Exit status and standard error of a failed call to a sentence with a remedy.
 
 The texts are Dovecot's, sudo's and the shells' own, under ``LC_ALL=C``; Dovecot's differ between versions, so the
-patterns leave out what changes (a prefix before 2.3's log initialisation, an extra line break up to 2.3.4). ``env``
+patterns leave out what changes (a prefix before 2.3's log initialisation, an extra line break up to 2.3.1). ``env``
 itself still speaks the language of the login, so for what it reports only the exit status counts.
 """
 
