@@ -273,6 +273,15 @@ def _tags(request: Request, rows: tuple[TargetChange, ...], snapshot: Snapshot) 
     return tuple(dict.fromkeys(map(tag_of, rows)))
 
 
+def refuse_pace(max_parallel: int | None, version: tuple[int, ...]) -> None:
+    """Raises OperationRefused for a number of users at a time where this version of Dovecot takes none."""
+    if max_parallel is not None and lacks(version, MAX_PARALLEL):
+        shown = ".".join(map(str, version))
+        raise OperationRefused(
+            f"Dovecot {shown} has no --max-parallel, and moves all users at once", "leave the number of users out"
+        )
+
+
 def _refuse_what_it_lacks(effect: Effect, version: tuple[int, ...]) -> None:
     """Raises OperationRefused for a flush that this version of Dovecot doesn't know, or doesn't survive.
 
@@ -281,12 +290,9 @@ def _refuse_what_it_lacks(effect: Effect, version: tuple[int, ...]) -> None:
     request = effect.request
     if request.verb not in FLUSHES - {Verb.FORGET_USERS} or request.emergency is Emergency.DISCONNECT:
         return
-    shown = ".".join(map(str, version))
-    if request.max_parallel is not None and lacks(version, MAX_PARALLEL):
-        raise OperationRefused(
-            f"Dovecot {shown} has no --max-parallel, and moves all users at once", "leave the number of users out"
-        )
+    refuse_pace(request.max_parallel, version)
     if lacks(version, FLUSHES_TO_NOWHERE) and (dead := effect.dead_tags):
+        shown = ".".join(map(str, version))
         raise OperationRefused(
             f"no backend{effect.whose(dead[0])} is usable: a director of Dovecot {shown} crashes when it flushes then",
             "give one of them a vhost count first, or forget the users (-F) and kick them",

@@ -15,6 +15,7 @@ from director_tui.director.changes import first_by_ip
 from director_tui.director.model import State
 from director_tui.errors import OperationRefused
 from director_tui.link.reading import foreign
+from director_tui.operations.effect import refuse_pace
 from director_tui.operations.plan import Request, Target, Verb
 from director_tui.operations.stop_record import stamp
 from director_tui.operations.words import listed, plural, tag_name
@@ -232,7 +233,8 @@ def begin(
     who: str,
     host: str,
 ) -> Removal:
-    """A removal of a backend as it is listed now. Raises OperationRefused if it isn't."""
+    """A removal of a backend as it is listed now. Raises OperationRefused if it isn't, or for a pace that can't be."""
+    refuse_pace(max_parallel, reading.settings.version if reading.settings is not None else ())
     row = reading.snapshot.backend(ip) if reading.snapshot is not None else None
     if row is None:
         raise OperationRefused(f"{ip} is not listed")

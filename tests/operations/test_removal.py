@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from director_tui.config import BackendAccess
-from director_tui.director.model import ProxySession, State
+from director_tui.director.model import ProxySession, RingSettings, State
 from director_tui.errors import ConnectionLost, OperationRefused
 from director_tui.link.users import Sessions
 from director_tui.operations.plan import Request, Target, Verb
@@ -222,6 +222,19 @@ def test_a_removal_keeps_how_the_backend_was() -> None:
             reading(),
             permanent=True,
             max_parallel=None,
+            metacache=True,
+            reason="",
+            at=NOON,
+            who="ops",
+            host="",
+        )
+    with pytest.raises(OperationRefused, match=r"^Dovecot 2\.2\.19 has no --max-parallel"):
+        begin(
+            GOLD1,
+            "mail-eu",
+            reading(settings=RingSettings((2, 2, 19))),
+            permanent=True,
+            max_parallel=50,
             metacache=True,
             reason="",
             at=NOON,
