@@ -13,6 +13,11 @@ MAX_PARALLEL: Final = (2, 2, 26)
 KICKS_SEVERAL: Final = (2, 2, 26)
 """``proxy kick`` of several users. Before, it kicks the first and says nothing of the others."""
 
+KICKS_ARE_GARBLED: Final = (2, 2, 26)
+KICKS_ARE_PASSED_ON: Final = (2, 2, 28)
+"""``director kick``. Between these two it is passed on in words that the next director takes for a broken protocol: it
+ends the connection, and takes no new one for a minute."""
+
 FLUSHES_TO_NOWHERE: Final = (2, 2, 33)
 """A flush where no backend of the tag is usable. Before, the director that runs it crashes."""
 

@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from director_tui.director import doveadm
-from director_tui.director.abilities import FLUSHES_TO_NOWHERE, MAX_PARALLEL, lacks
+from director_tui.director.abilities import (
+    FLUSHES_TO_NOWHERE,
+    KICKS_ARE_GARBLED,
+    KICKS_ARE_PASSED_ON,
+    MAX_PARALLEL,
+    lacks,
+)
 from director_tui.director.hashring import shares
 from director_tui.director.mail_servers import CONFIGURED_VHOSTS
 from director_tui.director.model import Backend, State, ip_order
@@ -283,16 +289,20 @@ def refuse_pace(max_parallel: int | None, version: tuple[int, ...]) -> None:
 
 
 def _refuse_what_it_lacks(effect: Effect, version: tuple[int, ...]) -> None:
-    """Raises OperationRefused for a flush that this version of Dovecot doesn't know, or doesn't survive.
+    """Raises OperationRefused for a flush or a kick that this version of Dovecot doesn't know, or doesn't survive.
 
     Not where everyone is disconnected: there such a version is not asked to flush, see planning.py.
     """
     request = effect.request
+    shown = ".".join(map(str, version))
+    if request.verb is Verb.KICK and KICKS_ARE_GARBLED <= version < KICKS_ARE_PASSED_ON:
+        raise OperationRefused(
+            f"a kick breaks the ring of Dovecot {shown} for a minute", "doveadm proxy kick on each director does not"
+        )
     if request.verb not in FLUSHES - {Verb.FORGET_USERS} or request.emergency is Emergency.DISCONNECT:
         return
     refuse_pace(request.max_parallel, version)
     if lacks(version, FLUSHES_TO_NOWHERE) and (dead := effect.dead_tags):
-        shown = ".".join(map(str, version))
         raise OperationRefused(
             f"no backend{effect.whose(dead[0])} is usable: a director of Dovecot {shown} crashes when it flushes then",
             "give one of them a vhost count first, or forget the users (-F) and kick them",

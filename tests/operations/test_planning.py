@@ -433,6 +433,15 @@ def test_a_director_that_would_crash_is_not_asked_to_flush_to_nowhere(request_: 
         assert make_plan(request_, of_version(DEAD_GOLD, *new)).request.max_parallel
 
 
+def test_a_kick_that_would_break_the_ring_is_not_asked_for() -> None:
+    kick = Request(Verb.KICK, user="joe", user_hash=1)
+    for broken in ((2, 2, 26), (2, 2, 26, 0), (2, 2, 27)):
+        with pytest.raises(OperationRefused, match=r"^a kick breaks the ring of Dovecot .* for a minute$"):
+            make_plan(kick, of_version(EIGHT, *broken))
+    for whole in ((2, 2, 19), (2, 2, 25, 4), (2, 2, 28), (2, 3, 21), ()):
+        assert make_plan(kick, of_version(EIGHT, *whole)).command_lines
+
+
 def test_before_2_2_26_a_flush_has_no_pace() -> None:
     paced = Request(Verb.FLUSH, (Target(C),), max_parallel=500)
     with pytest.raises(OperationRefused, match=r"Dovecot 2\.2\.25\.4 has no --max-parallel, and moves all"):
