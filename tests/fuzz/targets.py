@@ -94,9 +94,9 @@ def said(*errors: type[Exception]) -> Callable[[Callable[[bytes], Any]], Callabl
     return of
 
 
-def captured(name: str) -> bytes:
+def captured(name: str, version: str = "2.3.19.1") -> bytes:
     """What a real ring has answered."""
-    return (FIXTURES / "2.3.19.1" / name).read_bytes()
+    return (FIXTURES / version / name).read_bytes()
 
 
 def text_of(data: bytes) -> str:
@@ -259,7 +259,11 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target(
         "director status USER",
         60,
-        (captured("director-status-user"), b"status\texpires\thashed\tinitial-config\nn/a\t-1\t10.0.0.1\t10.0.0.1\n"),
+        (
+            captured("director-status-user"),
+            captured("director-status-user", "2.2.19"),
+            b"status\texpires\thashed\tinitial-config\nn/a\t-1\t10.0.0.1\t10.0.0.1\n",
+        ),
         malformed(lambda data: parse.placement(data, "gold")),
     ),
     Target("director map", 70, (captured("director-map"),), malformed(parse.assignments)),
