@@ -108,6 +108,8 @@ class Drives(Protocol):
         note: str,
         said: str,
         take: Callable[[Removal | None], None],
+        *,
+        by_itself: bool = False,
     ) -> None: ...
     def now_and_who(self) -> tuple[datetime, str]: ...
     def plan(self, request: Request) -> Awaitable[None]: ...
@@ -226,7 +228,7 @@ class RemovalScreen(LiveScreen):
         before = sight.position.step
         why = sight.look(present.reading, removal)
         if why and (now := sight.now) is not None:
-            self._keep(lambda one: renewed(one, now)[0], why)
+            self._keep(lambda one: renewed(one, now)[0], why, by_itself=True)
         if sight.position.step is not before:
             self._configuration = None
             self._page.scroll_home(animate=False)
@@ -236,7 +238,8 @@ class RemovalScreen(LiveScreen):
             self._drives.summary(removal, self._take_summary)
         elif removal.course is not Course.REMOVING and removal.ended is None and sight.is_back:
             how = Ending.BROUGHT_BACK if removal.course is Course.BRINGING_BACK else Ending.BACKED_OUT
-            self._keep(lambda one: end(one, how, *self._drives.now_and_who()), f"{how.value}; {STAY_MOVED}")
+            at, who = self._drives.now_and_who()
+            self._keep(lambda one: end(one, how, at, who), f"{how.value}; {STAY_MOVED}", by_itself=True)
 
     def _take_summary(self, summary: tuple[str, ...]) -> None:
         if self.is_mounted:
@@ -258,12 +261,12 @@ class RemovalScreen(LiveScreen):
         self._look()
         self._draw()
 
-    def _keep(self, do: Callable[[Removal], Removal], note: str, said: str = "") -> None:
+    def _keep(self, do: Callable[[Removal], Removal], note: str, said: str = "", *, by_itself: bool = False) -> None:
         """Have it written down, whatever becomes of this screen meanwhile."""
         removal = self._sight.removal
         if removal is not None and not self._keeping:
             self._keeping = True
-            self._drives.keep(removal, do, note, said, self._kept)
+            self._drives.keep(removal, do, note, said, self._kept, by_itself=by_itself)
 
     def _kept(self, removal: Removal | None) -> None:
         """Nothing where it could not be written down; why has been said."""

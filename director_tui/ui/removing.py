@@ -76,6 +76,7 @@ class Removing:
         self._unfinished: tuple[Removal, ...] = ()
         self._judged: dict[tuple[str, Step], Judged] = {}
         self._shown: RemovalScreen | None = None
+        self._said_not_kept = ""
 
     async def begin(self, ips: Sequence[str]) -> None:
         """`w` was pressed with these backends chosen: go on with a removal, or begin one."""
@@ -239,17 +240,34 @@ class Removing:
         note: str,
         said: str,
         take: Callable[[Removal | None], None],
+        *,
+        by_itself: bool = False,
     ) -> None:
-        """Change what is kept, with a note in the journal, and hand it over; or say why not, and hand over nothing."""
-        self._in_background(partial(self._kept, partial(self._removals.change, removal, do, note, said), take))
+        """Change what is kept, with a note in the journal, and hand it over; or say why not, and hand over nothing.
 
-    async def _kept(self, keep: Callable[[], Awaitable[Removal]], take: Callable[[Removal | None], None]) -> None:
+        What nobody has asked for, ``by_itself``, is tried again and again: why it can't be kept is said once until that
+        is something else.
+        """
+        keep = partial(self._removals.change, removal, do, note, said)
+        self._in_background(partial(self._kept, keep, take, by_itself=by_itself))
+
+    async def _kept(
+        self,
+        keep: Callable[[], Awaitable[Removal]],
+        take: Callable[[Removal | None], None],
+        *,
+        by_itself: bool = False,
+    ) -> None:
         try:
             removal = await keep()
         except (LinkError, OperationRefused, StateError) as error:
-            self._tell(f"it could not be kept: {_whole(error)}")
+            why = f"it could not be kept: {_whole(error)}"
+            if not by_itself or why != self._said_not_kept:
+                self._tell(why)
+            self._said_not_kept = why
             take(None)
             return
+        self._said_not_kept = ""
         others = tuple(one for one in self._unfinished if one.id != removal.id)
         self._unfinished = (*others, removal) if removal.ended is None else others
         self._show_unfinished(self._unfinished)

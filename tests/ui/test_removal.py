@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from textual.app import App, ComposeResult
 
+from director_tui import state
 from director_tui.config import BackendAccess
 from director_tui.operations.plan import Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
@@ -24,6 +25,7 @@ from tests.ui.test_operations import keep, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from director_tui.operations.plan import Request
 
@@ -413,6 +415,31 @@ async def test_it_is_not_back_by_what_was_read_before_it_was_changed() -> None:
         hangs.set()
         await screen.until(f"setting the vhost count of {OUT} to 80")
         assert read_removals("mail-eu").unfinished
+
+
+async def test_a_full_disk_is_told_once_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Path] = []
+
+    def full(file: Path, content: bytes) -> None:
+        tried.append(file)
+        raise OSError(28, words[0])
+
+    words = ["no space"]
+    async with wizard() as wizard_:
+        screen = wizard_.screen
+        await wizard_.begin()
+        wizard_.ring.set(OUT, vhosts=0)
+        await wizard_.press("skip")
+        await wizard_.until_step(4)
+        with monkeypatch.context() as patch:
+            patch.setattr(state, "_write", full)
+            wizard_.ring.set(OUT, vhosts=55)
+            await screen.until("it could not be kept")
+            await screen.wait(lambda: len(tried) >= 5, "it is tried again")
+            assert screen.text.count("it could not be kept") == 1
+            words[0] = "quota"
+            await screen.until("quota")
+        await screen.wait(lambda: read_removals("mail-eu").unfinished[0].leaving is None, "what it could not keep")
 
 
 async def test_it_is_not_back_while_a_command_may_still_be_carried_out() -> None:
