@@ -96,24 +96,29 @@ class Removals:
         await self._note(removal, f"C{removal.title[1:]} begun", begun)
         return removal
 
-    async def change(self, removal: Removal, do: Callable[[Removal], Removal], note: str, said: str = "") -> Removal:
-        """Do something to what is on the disk now, keep it, and return it. ``note`` goes into the journal behind the
-        title (``step 3 of 8: not waited for any longer``), ``said`` as its reason.
+    async def now(self, removal: Removal) -> Removal:
+        """How it is kept now: another program may go on with it, too. Raises OperationRefused where somebody has taken
+        the file away, and StateError."""
+        return await asyncio.to_thread(_read, removal)
 
-        Raises OperationRefused where somebody has ended it meanwhile, or taken the file away, and StateError.
+    async def change(
+        self, removal: Removal, do: Callable[[Removal], Removal], note: str, said: str = "", *, as_seen: bool = False
+    ) -> Removal:
+        """Do something to what is on the disk now, keep it, and return it. ``note`` goes into the journal behind the
+        title (``step 3 of 8: not waited for any longer``), ``said`` as its reason. ``as_seen`` is for what was decided
+        by the look of ``removal``, and not for what is so in any case.
+
+        Raises OperationRefused where somebody has ended it meanwhile, changed it though it was to be ``as_seen``, or
+        taken the file away, and StateError.
         """
 
         def keep() -> Removal:
             with _locked(self._cluster):
-                content = read_state(self._cluster, file_name(removal), LIMIT_BYTES)
-                if content is None:
-                    raise OperationRefused(f"the {removal.title} is not kept here any more", "begin it again")
-                try:
-                    now = read_removal(file_name(removal), content, self._cluster)
-                except NotUnderstood as error:
-                    raise StateError(f"{file_name(removal)} {error}", "move it away, and begin it again") from None
+                now = _read(removal)
                 if now.ended is not None:
                     raise OperationRefused(f"the {now.title} was {now.ended.how.value} meanwhile by {now.ended.who}")
+                if as_seen and now != removal:
+                    raise OperationRefused(f"the {now.title} was gone on with meanwhile", "look at it as it is now")
                 changed = do(now)
                 return _write(changed)
 
@@ -136,6 +141,17 @@ class Removals:
     async def _note(self, removal: Removal, title: str, reason: str) -> None:
         record = Record(self._times.utc(), Event.NOTE, title=title, targets=(removal.ip,), reason=reason)
         await asyncio.to_thread(self._journal.append, record)
+
+
+def _read(removal: Removal) -> Removal:
+    name = file_name(removal)
+    content = read_state(removal.cluster, name, LIMIT_BYTES)
+    if content is None:
+        raise OperationRefused(f"the {removal.title} is not kept here any more", "begin it again")
+    try:
+        return read_removal(name, content, removal.cluster)
+    except NotUnderstood as error:
+        raise StateError(f"{name} {error}", "move it away, and begin it again") from None
 
 
 def _write(removal: Removal) -> Removal:

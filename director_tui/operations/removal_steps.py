@@ -146,6 +146,21 @@ def acts(removal: Removal, position: Position, now: BackendSeen, cluster: Cluste
             return (Act.RUN, Act.BACK_OUT, Act.LEAVE)
 
 
+def meanwhile(before: Removal, now: Removal) -> str:
+    """What another program has made of it, for whoever has seen it as it was before."""
+    said = []
+    for step in now.steps:
+        mark = now.mark_of(step)
+        if mark != before.mark_of(step):
+            how = f"{mark.how.value} by {mark.who}" if mark is not None else "once more"
+            said.append(f"step {step.number} {how}")
+    if now.course is not before.course:
+        said.append("going on" if now.course is Course.REMOVING else now.course.value)
+    if now.ended is not None and before.ended is None:
+        said.append(f"{now.ended.how.value} by {now.ended.who}")
+    return f"another director-tui goes on with it, too: {'; '.join(said) or 'changed'}"
+
+
 def back_out_words(removal: Removal) -> tuple[str, ...]:
     """What going back gives back, and what it doesn't."""
     again = f"{removal.ip} gets vhost count {removal.vhosts} again"

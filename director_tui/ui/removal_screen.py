@@ -32,7 +32,7 @@ from director_tui.operations.removal import (
     turn,
     way_back,
 )
-from director_tui.operations.removal_steps import StepState, acts, step_view
+from director_tui.operations.removal_steps import StepState, acts, meanwhile, step_view
 from director_tui.text import clean
 from director_tui.ui.commands import bindings
 from director_tui.ui.format import ATTENTION, DANGER, STYLES
@@ -111,6 +111,8 @@ class Drives(Protocol):
         *,
         by_itself: bool = False,
     ) -> None: ...
+    def look_again(self) -> None: ...
+    async def as_shown(self) -> bool: ...
     def now_and_who(self) -> tuple[datetime, str]: ...
     def plan(self, request: Request) -> Awaitable[None]: ...
     def judged(self, removal: Removal, step: Step) -> Judged | None: ...
@@ -154,6 +156,7 @@ class RemovalScreen(LiveScreen):
         self._view: StepView | None = None
         self._sessions_asked_s: float | None = None
         self._told = ""
+        self._lost = ""
         self._keeping = False
         self._given: Widget | None = None
         access = cluster.backends
@@ -199,6 +202,8 @@ class RemovalScreen(LiveScreen):
     def show_present(self, present: Present) -> None:
         self._look()
         self._draw()
+        if self._sight.removal is not None and not self._keeping:
+            self._drives.look_again()
 
     def show_stale(self, stale: bool) -> None:
         self._page.set_class(stale, "-stale")
@@ -212,6 +217,30 @@ class RemovalScreen(LiveScreen):
         super().tick()
         self._ask_sessions()
         self._draw_panel()
+
+    @property
+    def removal(self) -> Removal | None:
+        """As it is shown."""
+        return self._sight.removal if self.is_mounted else None
+
+    def take_over(self, removal: Removal) -> None:
+        """Another program has changed it."""
+        before = self._sight.removal
+        if before is not None:
+            self._say(meanwhile(before, removal))
+            self.took(removal)
+
+    def lost(self, why: str) -> None:
+        """It can't be read any more as it is kept; with nothing it can."""
+        if why != self._lost:
+            self._lost = why
+            self._say(why)
+            self._draw()
+
+    def _say(self, said: str) -> None:
+        self._told = said
+        if said and not self.is_current:
+            self.notify(said, markup=False, severity="warning")
 
     def took(self, removal: Removal) -> None:
         """It was changed, by this screen or behind it."""
@@ -502,7 +531,7 @@ class RemovalScreen(LiveScreen):
 
     async def _run(self) -> None:
         removal, now = self._sight.removal, self._sight.now
-        if removal is None or now is None:
+        if removal is None or now is None or not await self._drives.as_shown():
             return
         if removal.course is not Course.REMOVING:
             left = way_back(removal, now)

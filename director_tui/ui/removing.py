@@ -77,6 +77,8 @@ class Removing:
         self._judged: dict[tuple[str, Step], Judged] = {}
         self._shown: RemovalScreen | None = None
         self._said_not_kept = ""
+        self._one_at_a_time = asyncio.Lock()
+        """What is on the disk is only compared with what is known here while nothing is being written from here."""
 
     async def begin(self, ips: Sequence[str]) -> None:
         """`w` was pressed with these backends chosen: go on with a removal, or begin one."""
@@ -141,7 +143,9 @@ class Removing:
         at, who = self.now_and_who()
         mark = Mark(at, who, judged.how, judged.said)
         note = f"step {step.number} of {len(removal.steps)}: {judged.how.value}"
-        self.keep(removal, lambda one: mark_upload(one, step, mark), note, judged.said, self._took)
+        # Whatever somebody else has decided meanwhile: it has come to this.
+        keep = partial(self._removals.change, removal, lambda one: mark_upload(one, step, mark), note, judged.said)
+        self._in_background(partial(self._kept, keep, self._took))
 
     def _took(self, removal: Removal | None) -> None:
         if removal is not None and self._shown is not None:
@@ -245,10 +249,10 @@ class Removing:
     ) -> None:
         """Change what is kept, with a note in the journal, and hand it over; or say why not, and hand over nothing.
 
-        What nobody has asked for, ``by_itself``, is tried again and again: why it can't be kept is said once until that
-        is something else.
+        ``removal`` is as a person has seen it, and as it has to be still. What nobody has asked for, ``by_itself``, is
+        tried again and again: why it can't be kept is said once until that is something else.
         """
-        keep = partial(self._removals.change, removal, do, note, said)
+        keep = partial(self._removals.change, removal, do, note, said, as_seen=True)
         self._in_background(partial(self._kept, keep, take, by_itself=by_itself))
 
     async def _kept(
@@ -258,20 +262,51 @@ class Removing:
         *,
         by_itself: bool = False,
     ) -> None:
-        try:
-            removal = await keep()
-        except (LinkError, OperationRefused, StateError) as error:
-            why = f"it could not be kept: {_whole(error)}"
-            if not by_itself or why != self._said_not_kept:
-                self._tell(why)
-            self._said_not_kept = why
-            take(None)
-            return
-        self._said_not_kept = ""
+        async with self._one_at_a_time:
+            try:
+                removal = await keep()
+            except (LinkError, OperationRefused, StateError) as error:
+                why = f"it could not be kept: {_whole(error)}"
+                if not by_itself or why != self._said_not_kept:
+                    self._tell(why)
+                self._said_not_kept = why
+                take(None)
+                return
+            self._said_not_kept = ""
+            self._take_in(removal)
+            take(removal)
+
+    def _take_in(self, removal: Removal) -> None:
         others = tuple(one for one in self._unfinished if one.id != removal.id)
         self._unfinished = (*others, removal) if removal.ended is None else others
         self._show_unfinished(self._unfinished)
-        take(removal)
+
+    def look_again(self) -> None:
+        """Begin to look whether another program has gone on with what is on the screen."""
+        self._in_background(self._look_again)
+
+    async def _look_again(self) -> None:
+        if not self._one_at_a_time.locked():
+            await self.as_shown()
+
+    async def as_shown(self) -> bool:
+        """Whether what is on the screen is what is on the disk; the screen is told what else is there."""
+        async with self._one_at_a_time:
+            shown = self._shown
+            removal = shown.removal if shown is not None else None
+            if shown is None or removal is None:
+                return True
+            try:
+                now = await self._removals.now(removal)
+            except (OperationRefused, StateError) as error:
+                shown.lost(_whole(error))
+                return False
+            if now == removal:
+                shown.lost("")
+                return True
+            self._take_in(now)
+            shown.take_over(now)
+            return False
 
     def summary(self, removal: Removal, take: Callable[[tuple[str, ...]], None]) -> None:
         """Begin to read the journal, and hand over what the removal came to."""

@@ -30,9 +30,11 @@ from director_tui.operations.removal import (
     end,
     mark_upload,
     skip_leaving,
+    turn,
 )
 from director_tui.operations.removal_keeping import Kept, Removals, read_removals
 from director_tui.operations.removal_record import file_name, read_removal, removal_json
+from director_tui.operations.removal_steps import meanwhile
 from director_tui.operations.removal_story import story, summary_lines, uploads_done
 from director_tui.operations.stop_record import NotUnderstood
 from director_tui.state import lock_state, state_folder, write_state
@@ -108,6 +110,35 @@ async def test_two_programs_go_on_with_the_same_one() -> None:
     (state_folder(CLUSTER) / file_name(begun)).unlink()
     with pytest.raises(OperationRefused, match="is not kept here any more"):
         await here.change(begun, lambda one: one, "nothing")
+
+
+async def test_what_was_decided_by_what_is_no_more_is_not_kept() -> None:
+    clock = Clock()
+    here, there = keeper(clock), keeper(clock)
+    begun = await here.begin(new(clock))
+    assert await here.now(begun) == begun
+    turned = await there.change(begun, lambda one: turn(one, Course.BACKING_OUT), "backing out", as_seen=True)
+    with pytest.raises(OperationRefused, match=rf"^the clean removal of {IP} was gone on with meanwhile$"):
+        await here.change(begun, lambda one: skip_leaving(one, clock.times.utc(), "ops"), "step 3 of 8", as_seen=True)
+    assert await here.now(begun) == turned
+    assert [one.title for one in Journal(CLUSTER).read().records][1:] == [f"Clean removal of {IP}, backing out"]
+
+
+def test_what_another_program_has_made_of_it_is_said() -> None:
+    clock = Clock()
+    before = new(clock)
+    mark = Mark(clock.times.utc(), "eva", Decided.SKIPPED)
+    lead = "another director-tui goes on with it, too: "
+    for changes, said in (
+        ({"leaving": mark}, "step 3 skipped by eva"),
+        ({"course": Course.BACKING_OUT}, "backing out"),
+        ({"ended": Ended(mark.at, "eva", Ending.BY_HAND)}, "ended by hand by eva"),
+        ({"reason": "other"}, "changed"),
+    ):
+        after = replace(before, **changes)
+        assert meanwhile(before, after) == lead + said
+    assert meanwhile(replace(before, leaving=mark), before) == lead + "step 3 once more"
+    assert meanwhile(replace(before, course=Course.BACKING_OUT), before) == lead + "going on"
 
 
 async def test_while_another_program_writes() -> None:

@@ -11,13 +11,18 @@ from textual.app import App, ComposeResult
 
 from director_tui import state
 from director_tui.config import BackendAccess
+from director_tui.operations.journal import Journal
 from director_tui.operations.plan import Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
-from director_tui.operations.removal_keeping import read_removals
+from director_tui.operations.removal import Course, turn
+from director_tui.operations.removal_keeping import Removals, read_removals
+from director_tui.operations.removal_record import file_name
+from director_tui.times import SYSTEM_TIMES
 from director_tui.ui import plan_dialog, removal_screen
 from director_tui.ui.plan_dialog import PlanDialog
 from director_tui.ui.removal_buttons import ButtonRow
 from director_tui.ui.removal_screen import RemovalScreen
+from director_tui.ui.removing import Removing
 from tests.ui.changing import focus_is_seen, focused, settle
 from tests.ui.fakes import FakeRing, Row
 from tests.ui.operations import Operated, operated
@@ -483,6 +488,42 @@ async def test_who_backs_out_can_go_on_all_the_same() -> None:
         await wizard_.screen.until("Back out")
         await wizard_.press("on")
         await wizard_.until_step(4)
+
+
+async def another_program_turns(course: Course) -> None:
+    there = Removals("mail-eu", Journal("mail-eu"), SYSTEM_TIMES)
+    await there.change(read_removals("mail-eu").unfinished[0], lambda one: turn(one, course), course.value)
+
+
+async def test_what_another_program_makes_of_it_is_said_and_not_worked_against() -> None:
+    async with wizard() as wizard_:
+        screen, ring = wizard_.screen, wizard_.ring
+        await wizard_.begin()
+        ring.set(OUT, vhosts=0)
+        await wizard_.until_step(3)
+        await another_program_turns(Course.BACKING_OUT)
+        await screen.until("another director-tui goes on with it, too: backing out", "setting the vhost count")
+        ring.set(OUT, vhosts=80)
+        await screen.until("Backed out")
+
+
+async def test_a_step_is_not_begun_that_another_program_has_turned_away_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wizard() as wizard_:
+        screen = wizard_.screen
+        await wizard_.begin()
+        monkeypatch.setattr(Removing, "look_again", lambda removing: None)  # as between two readings
+        await another_program_turns(Course.BACKING_OUT)
+        await wizard_.press("run")
+        await screen.until("another director-tui goes on with it, too: backing out")
+        assert not isinstance(screen.app.screen, PlanDialog)
+
+
+async def test_a_record_that_was_taken_away_is_said() -> None:
+    async with wizard() as wizard_:
+        await wizard_.begin()
+        (begun,) = read_removals("mail-eu").unfinished
+        (state.state_folder("mail-eu") / file_name(begun)).unlink()
+        await wizard_.screen.until(f"the clean removal of {OUT} is not kept here any more")
 
 
 # Beginning, and resuming
