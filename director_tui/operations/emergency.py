@@ -134,7 +134,7 @@ def open_stop(found: Found, backends: Iterable[Backend], at: datetime | None = N
         return None
     records = [going.pop()]
     for one in reversed(going):
-        if _underneath(one, records):
+        if _underneath(one, records, at):
             records.insert(0, one)
     saved: dict[str, SavedBackend] = {}
     for record in records:
@@ -173,13 +173,17 @@ def _outlived(record: StopRecord, now: Mapping[str, int], at: datetime) -> bool:
     return at - record.time > STOPS_LAST and sum(now[ip] == 0 for ip in taken) * 2 < len(taken)
 
 
-def _underneath(earlier: StopRecord, records: Sequence[StopRecord]) -> bool:
+def _underneath(earlier: StopRecord, records: Sequence[StopRecord], at: datetime | None) -> bool:
     """Whether these were made on top of the earlier one, which nobody has ended.
 
     Whoever made them and had found it says so. Who had not has saved the zeros that it left, or what something else had
-    set meanwhile; but an old record does not count, because much may have been changed on purpose since.
+    set meanwhile; but an old record does not count, because much may have been changed on purpose since. One that is
+    still to come was made by another clock, at some time until now.
     """
-    return any(earlier.stamp in one.earlier for one in records) or records[0].time - earlier.time < STOPS_LAST
+    later = records[0].time
+    if at is not None and earlier.time <= at:
+        later = min(later, at)
+    return any(earlier.stamp in one.earlier for one in records) or later - earlier.time < STOPS_LAST
 
 
 def left_to_stop(reading: Reading) -> bool:
@@ -193,7 +197,8 @@ def stop_request(reading: Reading, stop: Stop | None) -> Request:
     snapshot, rows = reading.snapshot, first_by_ip(highest(reading))
     if snapshot is None:
         raise OperationRefused("the ring has not been read yet")
-    stands = stop is not None and (stop.in_force or snapshot.taken_at - stop.record.time < STOPS_LAST)
+    # By another clock it may have been made at any time, if that is days ahead.
+    stands = stop is not None and (stop.in_force or abs(snapshot.taken_at - stop.record.time) < STOPS_LAST)
     known = stop.saved if stop is not None and stands else {}
     saves = [
         SavedBackend(ip, one.tag, (known[ip].vhosts if ip in known else 0) or one.vhosts, one.state)

@@ -202,6 +202,28 @@ def test_a_stop_of_long_ago_that_nobody_ended_gives_nothing_back() -> None:
     assert stop.began == record(COUNTS)
 
 
+def test_a_record_by_a_clock_that_is_days_ahead_hides_no_stop() -> None:
+    ahead = record(dict.fromkeys(COUNTS, 0) | {C: 33}, 60 * 24 * 3)
+    now = NOON + timedelta(minutes=10)
+    stop = open_stop(Found((record(COUNTS), ahead)), STOPPED, now)
+    assert stop is not None
+    assert {ip: one.vhosts for ip, one in stop.saved.items()} == COUNTS | {C: 33}
+    assert stop.began == record(COUNTS)
+    assert stop.stamps == (record(COUNTS).stamp, ahead.stamp)
+    old = record(dict.fromkeys(COUNTS, 77), -60 * 24 * 200)
+    stop = open_stop(Found((old, ahead)), STOPPED, now)
+    assert stop is not None
+    assert stop.records == (ahead,), "one of long ago still says nothing of today"
+
+
+def test_a_stop_by_a_clock_that_is_days_ahead_lends_no_counts_to_the_next_one() -> None:
+    ahead = opened(record(dict.fromkeys(COUNTS, 77) | {C: 0}, 60 * 24 * 3), backends=BEFORE)
+    assert not ahead.in_force
+    plan = stop_plan(standing(BEFORE), ahead)
+    assert {one.ip: one.vhosts for one in plan.request.saves} == COUNTS
+    assert plan.request.stops == ()
+
+
 def test_a_stop_is_in_force_as_long_as_any_director_has_something_of_it() -> None:
     found = Found((record(COUNTS),))
     stop = stop_in(found, reading(BEFORE, elsewhere={"dir3": STOPPED}))
