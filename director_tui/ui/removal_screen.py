@@ -157,6 +157,7 @@ class RemovalScreen(LiveScreen):
         self._sessions_asked_s: float | None = None
         self._told = ""
         self._lost = ""
+        self._drawn: tuple[object, ...] = ()
         self._keeping = False
         self._given: Widget | None = None
         access = cluster.backends
@@ -195,13 +196,13 @@ class RemovalScreen(LiveScreen):
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.width < NARROW_CELLS, "-narrow")
         super().on_resize(event)
-        self._draw()
+        self._draw_if_changed()
 
     # What is known
 
     def show_present(self, present: Present) -> None:
         self._look()
-        self._draw()
+        self._draw_if_changed()
         if self._sight.removal is not None and not self._keeping:
             self._drives.look_again()
 
@@ -288,7 +289,7 @@ class RemovalScreen(LiveScreen):
             return
         self._sight.take_sessions(known)
         self._look()
-        self._draw()
+        self._draw_if_changed()
 
     def _keep(self, do: Callable[[Removal], Removal], note: str, said: str = "", *, by_itself: bool = False) -> None:
         """Have it written down, whatever becomes of this screen meanwhile."""
@@ -337,9 +338,27 @@ class RemovalScreen(LiveScreen):
 
     # Drawing
 
+    @property
+    def _ground(self) -> tuple[object, ...]:
+        """All that a reading may change of what is drawn; most readings change nothing."""
+        sight, standing = self._sight, self._drives.standing()
+        reading = standing.reading if standing is not None else None
+        director = reading.snapshot.director if reading is not None and reading.snapshot is not None else ""
+        settings = reading.settings if reading is not None else None
+        judged = self._judged(sight.removal, sight.position.step) if sight.removal is not None else None
+        return (
+            *(sight.removal, sight.now, sight.position, sight.read_since, judged, self._leaving_words),
+            *(director, settings, self.size, self.classes),
+        )
+
+    def _draw_if_changed(self) -> None:
+        if self._ground != self._drawn:
+            self._draw()
+
     def _draw(self) -> None:
         if not self.is_mounted:
             return
+        self._drawn = self._ground
         name = self.cluster.names.get(self._ip, "")
         self._title.show([title_line(self._ip, name, self._sight.removal, self.line_width)])
         self._choices.display = self._sight.removal is None and self._checkup is not None and not self._checkup.refusals
@@ -398,13 +417,17 @@ class RemovalScreen(LiveScreen):
         return states, check_text(self._checkup, width), offered_before(may_begin=begin)
 
     def _live(self, removal: Removal, view: StepView) -> list[Said]:
-        said: list[Said] = []
-        if self._sight.left is not None and self._sight.now is not None and self.present is not None:
-            said += leaving_words(self._sight.left, self._sight.now, naming(self.present.reading))
+        said = self._leaving_words
         judged = self._judged(removal, view.step)
         if judged is not None and not self._sight.running_mine:
             said.append((f"{judged.said}: try again, skip it, or back out", DANGER))
         return said
+
+    @property
+    def _leaving_words(self) -> list[Said]:
+        if self._sight.left is None or self._sight.now is None or self.present is None:
+            return []
+        return leaving_words(self._sight.left, self._sight.now, naming(self.present.reading))
 
     def _offered(self, removal: Removal, now: BackendSeen, standing: Standing) -> dict[str, str]:
         """The buttons, with what stands on them."""

@@ -14,9 +14,10 @@ from director_tui.config import BackendAccess
 from director_tui.operations.journal import Journal
 from director_tui.operations.plan import Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
-from director_tui.operations.removal import Course, turn
+from director_tui.operations.removal import Course, Step, turn
 from director_tui.operations.removal_keeping import Removals, read_removals
 from director_tui.operations.removal_record import file_name
+from director_tui.operations.removal_steps import StepView, step_view
 from director_tui.times import SYSTEM_TIMES
 from director_tui.ui import plan_dialog, removal_screen
 from director_tui.ui.plan_dialog import PlanDialog
@@ -613,6 +614,30 @@ async def test_set_back_of_an_add_leads_to_it() -> None:
 
 
 # The screen
+
+
+async def test_it_is_drawn_again_only_when_something_of_it_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Step] = []
+
+    def counted(step: Step, *others: Any) -> StepView:
+        drawn.append(step)
+        return step_view(step, *others)
+
+    async with wizard() as wizard_:
+        screen, ring = wizard_.screen, wizard_.ring
+        await wizard_.begin()
+        ring.set(OUT, vhosts=0)
+        await wizard_.until_step(3, "400 users left")
+        await screen.readings(ring, 20)
+        monkeypatch.setattr(removal_screen, "step_view", counted)
+        ring.set("10.1.0.1", users=501)
+        await screen.readings(ring, 30)
+        assert not drawn
+        ring.set(OUT, users=399)
+        await wizard_.until_step(3, "399 users left")
+        assert drawn
+        await screen.resize(80, 24)
+        await screen.wait(lambda: "399 users left" in screen, "the same on another screen")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20), (40, 12), (20, 5)])
