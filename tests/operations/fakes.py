@@ -21,7 +21,7 @@ from director_tui.operations.executor import Executor
 from director_tui.operations.journal import Journal
 from director_tui.operations.plan import Request, Standing, Verb
 from director_tui.operations.planning import make_plan
-from director_tui.times import Times
+from director_tui.times import SYSTEM_TIMES, Times
 from tests.link.fakes import FakeConnection, FakeDirectors, FakeSsh, ring_output, status_output, until
 
 if TYPE_CHECKING:
@@ -254,7 +254,8 @@ class Bench:
         self.ring = ring
         self.cluster = cluster
         self.clock = Clock()
-        self.monitor = Monitor(ring, lambda reading: None)
+        # Readings go by the real beat, and are of the day that the executor writes down.
+        self.monitor = Monitor(ring, lambda reading: None, Times(SYSTEM_TIMES.mono_s, self.clock.times.utc))
         self.shown: list[Progress] = []
         self.journal = Journal(cluster.name)
         self.executor = self.another_executor(self.shown.append)
