@@ -128,7 +128,7 @@ def open_stop(found: Found, backends: Iterable[Backend], at: datetime | None = N
     going = [
         one
         for one in found.records
-        if one.stamp not in found.over and not _back(one, now) and not (at is not None and _outlived(one, now, at))
+        if not _is_over(one, found, now) and not _back(one, now) and not (at is not None and _outlived(one, now, at))
     ]
     if not going:
         return None
@@ -161,6 +161,12 @@ def settled(found: Found, backends: Iterable[Backend], now: datetime) -> tuple[S
         and not counts.keys().isdisjoint(one.saved)
         and _back(one, counts)
     )
+
+
+def _is_over(record: StopRecord, found: Found, now: Mapping[str, int]) -> bool:
+    """Whether somebody has ended it. That is doubted only as long as all that it took is away."""
+    back = any(now[ip] for ip, count in record.saved.items() if count and ip in now)
+    return record.stamp in found.over or (record.stamp in found.doubted and back)
 
 
 def _back(record: StopRecord, now: Mapping[str, int]) -> bool:

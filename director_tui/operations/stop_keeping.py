@@ -66,12 +66,14 @@ class Kept:
 class Found:
     """The records that were found, the oldest first, each once.
 
-    ``where`` has the places of each, by its stamp; ``over`` the stamps of those that somebody has ended. ``notes`` are
-    files that are not understood, and copies that differ; ``failures`` the places that could not be read, with why.
+    ``where`` has the places of each, by its stamp; ``over`` the stamps of those that somebody has ended; ``doubted``
+    those of which only these few directors say so, though the record lies here: the ring has to show it. ``notes``
+    are files that are not understood, and copies that differ; ``failures`` the places that could not be read, with why.
     """
 
     records: tuple[StopRecord, ...] = ()
     over: frozenset[str] = frozenset()
+    doubted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +142,7 @@ def _local(cluster: str) -> Mapping[str, bytes]:
 
 def _sorted_out(found: Mapping[str, Mapping[str, bytes] | DirectorTuiError], ring: Collection[str]) -> Found:
     records: dict[str, StopRecord] = {}
-    over: set[str] = set()
+    over: dict[str, list[str]] = {}
     where: dict[str, list[str]] = {}
     notes: list[str] = []
     failures: dict[str, str] = {}
@@ -151,7 +153,7 @@ def _sorted_out(found: Mapping[str, Mapping[str, bytes] | DirectorTuiError], rin
         for name, content in files.items():
             try:
                 if name.startswith("over-"):
-                    over.add(read_over(name, content).stamp)
+                    over.setdefault(read_over(name, content).stamp, []).append(place)
                     continue
                 record = read_record(name, content, ring)
             except NotUnderstood as refused:
@@ -161,9 +163,18 @@ def _sorted_out(found: Mapping[str, Mapping[str, bytes] | DirectorTuiError], rin
                 notes.append(f"{name} {_at(place)} differs from the one {_at(where[record.stamp][0])}, which counts")
             else:
                 where.setdefault(record.stamp, []).append(place)
+    # What lies on a director is foreign, and one alone takes no stop away that was made here; most of them together do,
+    # as when a colleague has recovered from it while this program did not run.
+    directors = len(found.keys() - {HERE})
+    doubted = {
+        stamp: tuple(places)
+        for stamp, places in over.items()
+        if HERE in where.get(stamp, ()) and HERE not in places and len(places) * 2 <= directors
+    }
     return Found(
         tuple(sorted(records.values(), key=lambda one: one.time)),
-        frozenset(over),
+        frozenset(over.keys() - doubted.keys()),
+        doubted,
         {each: tuple(places) for each, places in where.items()},
         tuple(notes),
         failures,

@@ -12,6 +12,7 @@ from director_tui.operations.emergency_ground import tables
 from director_tui.operations.stop_keeping import Found, find_records, keep_over
 from director_tui.operations.stop_record import StopOver, addresses
 from director_tui.operations.who import who_am_i
+from director_tui.operations.words import listed
 from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES
 
@@ -49,4 +50,11 @@ async def look_for_stops(ring: Ring, reading: Reading, times: Times = SYSTEM_TIM
             host = clean(socket.gethostname())
             await keep_over(StopOver(stamp, now, who_am_i(), host), cluster.name, links, cluster.records)
         found = replace(found, over=found.over | over)
-    return StopsSeen(found, stop_in(found, reading))
+    stop = stop_in(found, reading)
+    doubted = [one for one in stop.stamps if one in found.doubted] if stop is not None else []
+    notes = tuple(
+        f"over-{one}.json on {listed(found.doubted[one])} is not believed: all is away that this stop took, "
+        "and its record here counts"
+        for one in doubted
+    )
+    return StopsSeen(replace(found, notes=(*notes, *found.notes)), stop)

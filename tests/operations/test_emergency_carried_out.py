@@ -19,7 +19,7 @@ from director_tui.operations.emergency import Stop, recover_plan, stop_in, stop_
 from director_tui.operations.plan import Emergency, Outcome, Request, Standing, Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.stop_keeping import Found, find_records
-from director_tui.operations.stop_record import addresses, record_json
+from director_tui.operations.stop_record import StopOver, addresses, over_json, record_json
 from director_tui.operations.stop_watch import look_for_stops
 from director_tui.operations.unseen_flush import unseen_flushes
 from director_tui.state import state_folder
@@ -386,6 +386,47 @@ async def test_a_local_record_wins_over_a_copy_that_differs() -> None:
         assert there.records == (record,)
         assert there.notes == (f"{record.name} on d2 differs from the one here, which counts",)
         assert there.where == {record.stamp: ("here", "d1", "d3")}
+
+
+async def ended_on(made: Bench, *directors: str) -> None:
+    (record,) = (await found(made)).records
+    over = StopOver(record.stamp, made.clock.times.utc(), "eva", "elsewhere")
+    for name in directors:
+        await made.ring.link(name).call(store(made.cluster.records, over.name, over_json(over), "token"))
+
+
+async def test_one_director_alone_ends_no_stop_that_was_made_here_and_is_in_force() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        await ended_on(made, "d2")
+        seen = await look_for_stops(made.ring, await made.reading(), made.clock.times)
+        assert seen.stop is not None
+        assert seen.stop.in_force
+        (note,) = seen.found.notes
+        assert note.startswith(f"over-{seen.stop.record.stamp}.json on d2 is not believed")
+        counted(made, COUNTS | {A: 55})
+        seen = await look_for_stops(made.ring, await made.reading(), made.clock.times)
+        assert (seen.stop, seen.found.notes) == (None, ()), "the ring shows that somebody has given something back"
+
+
+async def test_most_directors_together_end_a_stop_that_was_made_here() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        await ended_on(made, "d2", "d3")
+        assert await stop_of(made) is None
+
+
+async def test_one_director_ends_a_stop_that_was_made_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+        await ended_on(made, "d2")
+        assert await stop_of(made) is None
 
 
 async def test_a_stop_that_the_script_has_undone_is_said_to_be_over() -> None:
