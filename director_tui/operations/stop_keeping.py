@@ -155,10 +155,12 @@ def _sorted_out(found: Mapping[str, Mapping[str, bytes] | DirectorTuiError], rin
                 if name.startswith("over-"):
                     over.setdefault(read_over(name, content).stamp, []).append(place)
                     continue
-                record = read_record(name, content, ring)
+                record = read_record(name, content, ring, ours=place == HERE)
             except NotUnderstood as refused:
                 notes.append(f"{clean(name)[:60]} {_at(place)} {refused}")
                 continue
+            if place == HERE and not record.ring:
+                notes.append(f"{name} here was made while no director told its ring: it is taken for one of this ring")
             if records.setdefault(record.stamp, record) != record:
                 notes.append(f"{name} {_at(place)} differs from the one {_at(where[record.stamp][0])}, which counts")
             else:

@@ -136,9 +136,10 @@ def over_json(over: StopOver) -> bytes:
     return json.dumps(values, indent=1).encode("ascii") + b"\n"
 
 
-def read_record(name: str, content: bytes, ring: Collection[str]) -> StopRecord:
+def read_record(name: str, content: bytes, ring: Collection[str], *, ours: bool = False) -> StopRecord:
     """The record in a file of this name, wherever it was found. ``ring`` are the addresses of our own directors: one
-    of them at least has to be in the record, for directors come and go. Raises NotUnderstood."""
+    of them at least has to be in the record, for directors come and go. Of one that is ``ours`` that is only asked
+    where both are known: while no director tells its ring, a stop is made all the same. Raises NotUnderstood."""
     values = _values(name, content)
     backends = _list(values, "backends", MOST_BACKENDS)
     saved = tuple(_saved(one) for one in backends)
@@ -147,8 +148,11 @@ def read_record(name: str, content: bytes, ring: Collection[str]) -> StopRecord:
     if len({one.ip for one in saved}) < len(saved):
         raise NotUnderstood("names a backend twice")
     members = {_ip(one, "ring", "directors") for one in _list(values, "ring", MOST_BACKENDS)}
-    if not members & set(ring):
-        raise NotUnderstood("is of another ring")
+    if not members & set(ring) and not (ours and not (members and ring)):
+        unknown = (
+            "does not say of which ring it is" if not members else "may be of another ring: none tells which this is"
+        )
+        raise NotUnderstood("is of another ring" if members and ring else unknown)
     earlier = tuple(_text(one, "earlier") for one in _list(values, "earlier", MOST_EARLIER))
     if not all(map(_STAMP.fullmatch, earlier)):
         raise NotUnderstood("names earlier stops by something that is no time")

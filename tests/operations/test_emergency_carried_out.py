@@ -15,17 +15,17 @@ from director_tui.operations import executor as executor_module
 from director_tui.operations import operation as operation_module
 from director_tui.operations import proof as proof_module
 from director_tui.operations import stop_keeping
-from director_tui.operations.emergency import Stop, recover_plan, stop_in, stop_plan
+from director_tui.operations.emergency import Stop, record_of, recover_plan, stop_in, stop_plan
 from director_tui.operations.plan import Emergency, Outcome, Request, Standing, Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
-from director_tui.operations.stop_keeping import Found, find_records
+from director_tui.operations.stop_keeping import Found, find_records, keep_record
 from director_tui.operations.stop_record import StopOver, addresses, over_json, record_json
 from director_tui.operations.stop_watch import look_for_stops
 from director_tui.operations.unseen_flush import unseen_flushes
 from director_tui.state import state_folder
 from tests.link.fakes import until
 from tests.operations.fakes import IPS, Bench, bench, failed
-from tests.operations.standing import update
+from tests.operations.standing import NOON, update
 from tests.operations.test_executor import BrokenJournal
 
 if TYPE_CHECKING:
@@ -460,6 +460,23 @@ async def test_read_only_nothing_is_said_on_the_directors() -> None:
         assert (await look_for_stops(reader, await made.reading(), made.clock.times)).stop is None
         assert not (await found(made)).over
         await reader.close()
+
+
+async def test_what_was_saved_while_no_director_told_its_ring_is_given_back() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        plan = await to_stop(made)
+        record = record_of(plan, replace(await made.reading(), views=(), snapshot=None), "", NOON, "ops", "here")
+        assert record.ring == ()
+        await keep_record(record, made.cluster.name, made.ring.links, made.cluster.records)
+        counted(made, dict.fromkeys(COUNTS, 0))
+        there = await found(made)
+        assert there.records == (record,)
+        assert there.notes[0] == (
+            f"{record.name} here was made while no director told its ring: it is taken for one of this ring"
+        )
+        await made.executor.run(await to_recover(made), "")
+        assert counts(made) == COUNTS
 
 
 async def test_what_is_no_record_is_said_and_left_out() -> None:

@@ -62,6 +62,18 @@ def test_a_record_is_of_our_ring_when_a_director_of_it_is() -> None:
     assert read_record(RECORD.name, record_json(RECORD), ["10.0.0.14", "10.0.0.12"]) == RECORD
     with pytest.raises(NotUnderstood, match="is of another ring"):
         read_record(RECORD.name, record_json(RECORD), ["10.0.0.14"])
+    with pytest.raises(NotUnderstood, match="is of another ring"):
+        read_record(RECORD.name, record_json(RECORD), ["10.0.0.14"], ours=True)
+
+
+def test_a_record_of_ours_needs_no_director_that_tells_its_ring() -> None:
+    nowhere = replace(RECORD, ring=())
+    assert read_record(RECORD.name, record_json(nowhere), RING, ours=True) == nowhere
+    assert read_record(RECORD.name, record_json(RECORD), (), ours=True) == RECORD
+    with pytest.raises(NotUnderstood, match="does not say of which ring it is"):
+        read_record(RECORD.name, record_json(nowhere), RING)
+    with pytest.raises(NotUnderstood, match="may be of another ring: none tells which this is"):
+        read_record(RECORD.name, record_json(RECORD), ())
 
 
 BACKEND = {"ip": "10.1.0.1", "tag": "", "vhosts": 100, "state": "up"}
