@@ -109,6 +109,11 @@ def stamp(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{time.microsecond // 1000:03}Z"
 
 
+def moment(stamp: str) -> str:
+    """A stamp as a person reads it."""
+    return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]} {stamp[9:11]}:{stamp[11:13]} UTC"
+
+
 def addresses(views: Iterable[RingView]) -> tuple[str, ...]:
     """The addresses of all directors that these say are members of the ring, in the order of a ring."""
     return tuple(sorted({ip for view in views for ip, _ in view.members}, key=ip_order))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from director_tui.operations.stop_record import moment
 from director_tui.operations.words import listed, percent, plural
 from director_tui.text import clean
-from director_tui.ui.format import ACCENT, DANGER, MUTED, PLAIN, STYLES
+from director_tui.ui.format import ACCENT, ATTENTION, DANGER, MUTED, PLAIN, STYLES
 from director_tui.ui.plan_text import INDENT, command_lines, marked, sentence, target_lines
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def stop_text(plan: Plan, names: Mapping[str, str], places: Sequence[KeptAt], wi
     blocks = [
         [*_head("What happens", _numbers(plan), width), *marked("▲", plan.warnings, DANGER, width)],
         [*_head("What does not, and what stays", "", width), *marked("·", plan.notes, PLAIN, width)],
-        [*_head("Every backend", "", width), *target_lines(plan.rows, names, width)],
+        [*_head("Every backend", "", width), *_kept_otherwise(plan, width), *target_lines(plan.rows, names, width)],
         [
             *_head("Kept before the first command", "the vhost counts, and a script that gives them back", width),
             *(line for one in places for line in sentence(("·", STYLES[MUTED]), _place(one), PLAIN, width)),
@@ -74,6 +75,18 @@ def _numbers(plan: Plan) -> str:
     if most is None or not there:
         return f"{said}; nobody is assigned to any"
     return f"{said}; {plural(there, 'user')} are assigned, {percent(most.users / there)} of them to {most.ip}"
+
+
+def _kept_otherwise(plan: Plan, width: int) -> list[Content]:
+    """Which counts are saved that are not those of now, because an earlier stop is not ended."""
+    now = {row.ip: row.now.vhosts for row in plan.rows if row.now is not None}
+    other = [one for one in plan.request.saves if now.get(one.ip, 0) not in {0, one.vhosts}]
+    if not other:
+        return []
+    since = listed(map(moment, plan.request.stops))
+    said = f"nobody has ended the stop of {since}: what it saved is kept, and what is now stands in the journal only"
+    each = (f"{one.ip}: {one.vhosts} is kept, not {now[one.ip]}" for one in other)
+    return [*marked("▲", (said,), ATTENTION, width), *marked("·", each, ATTENTION, width)]
 
 
 def _place(one: KeptAt) -> str:

@@ -19,6 +19,7 @@ from director_tui.operations.stop_record import (
     SavedBackend,
     StopOver,
     StopRecord,
+    moment,
     over_json,
     read_over,
     read_record,
@@ -54,6 +55,7 @@ def read(record: StopRecord = RECORD, **changed: Any) -> StopRecord:
 
 def test_a_record_is_read_back_as_it_was_written() -> None:
     assert RECORD.name == "stop-20261124T214012345Z.json"
+    assert moment(RECORD.stamp) == "2026-11-24 21:40 UTC"
     assert RECORD.script_name == "recover-20261124T214012345Z.sh"
     assert read_record(RECORD.name, record_json(RECORD), RING) == RECORD
 

@@ -267,6 +267,21 @@ async def test_a_stop_on_top_of_a_stop_saves_what_the_first_has_saved() -> None:
         assert agreed.words == [("director", "update", "10.1.0.2", "0")]
 
 
+async def test_counts_that_are_kept_of_an_earlier_stop_and_not_as_they_are_now_are_said_for_each_backend() -> None:
+    ring = FakeRing(list(BEFORE))
+    minutes_ago = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=20)
+    keep_there(ring, record(time=minutes_ago))
+    ring.set("10.1.0.2", vhosts=7)
+    async with changing(ring, (120, 60)) as (screen, _):
+        await screen.wait(lambda: screen.app._watch.found is not None, "the records")
+        await screen.press("E")
+        await screen.until(
+            f"nobody has ended the stop of {minutes_ago:%Y-%m-%d %H:%M} UTC: what it saved is kept",
+            "10.1.0.2: 50 is kept, not 7",
+        )
+        assert "10.1.0.1: " not in screen
+
+
 async def test_a_ring_that_is_not_synced_names_the_last_resort() -> None:
     ring = FakeRing(list(BEFORE))
     ring.ring_rows[DIRECTORS[0]] = ring.seen_by(DIRECTORS[0], b"ring handshaking")
