@@ -343,7 +343,8 @@ def way_back(removal: Removal, now: BackendSeen) -> tuple[Request, ...] | str:
     """What is still to be done to have the backend as it was, one request after the other; none when it is.
 
     A backend that was down takes no user in between. What was brought back is set up only if it was up before; that it
-    is up now though it was down then is left alone. A sentence where it can't be done from here.
+    is up now though it was down then is left alone, unless it is so by having been added again. A sentence where it
+    can't be done from here.
     """
     if not now.rows:
         return "no director can be read"
@@ -369,9 +370,14 @@ def way_back(removal: Removal, now: BackendSeen) -> tuple[Request, ...] | str:
     if any(row.state is not removal.state for row in rows):
         if removal.state is State.UP:
             return (*counts, up)
-        if removal.course is not Course.BRINGING_BACK:
+        if removal.course is not Course.BRINGING_BACK or all(map(_just_added, rows)):
             return (down, *counts)
     return counts
+
+
+def _just_added(row: Backend) -> bool:
+    """Whether nobody has set it up: an add leaves it so, and the one here gives it no users."""
+    return row.state is State.UP and row.state_changed is None and not row.vhosts
 
 
 def _step(removal: Removal, now: BackendSeen) -> tuple[Step | None, tuple[str, ...]]:

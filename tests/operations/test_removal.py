@@ -280,8 +280,16 @@ def test_bringing_back_sets_up_only_what_was_up_and_is_down() -> None:
     assert verbs(way_back(MAINTAINED, sight(EMPTY))) == [(Verb.UPDATE, 100)]
     assert verbs(way_back(MAINTAINED, sight(backend(A, 0, up=False)))) == [(Verb.UPDATE, 100), (Verb.UP, None)]
     was_down = replace(MAINTAINED, state=State.DOWN)
-    assert verbs(way_back(was_down, sight(EMPTY))) == [(Verb.UPDATE, 100)]
+    assert verbs(way_back(was_down, sight(replace(EMPTY, state_changed=NOON)))) == [(Verb.UPDATE, 100)]
     assert way_back(was_down, sight(SERVING)) == ()
+
+
+def test_bringing_back_one_that_was_down_and_removed_meanwhile_leaves_it_down() -> None:
+    was_down = replace(MAINTAINED, state=State.DOWN)
+    assert verbs(way_back(was_down, sight(None))) == [(Verb.ADD, 0), (Verb.DOWN, None), (Verb.UPDATE, 100)]
+    assert verbs(way_back(was_down, sight(EMPTY))) == [(Verb.DOWN, None), (Verb.UPDATE, 100)]
+    set_down = replace(EMPTY, state=State.DOWN, state_changed=NOON)
+    assert verbs(way_back(was_down, sight(set_down))) == [(Verb.UPDATE, 100)]
 
 
 def test_no_way_back_to_another_tag() -> None:
