@@ -106,16 +106,26 @@ class Progress:
     def gives_way_to(self, emergency: Emergency | None) -> bool:
         """Whether it goes on beside the next one: an upload on a backend, and before an emergency stop more than that.
 
-        An upload changes nothing on the ring, and waits for a storage that may hang; a flush takes minutes, and doesn't
-        mind a vhost count; and what asks whether to go on, or is only being proven, sends nothing. Just then a stop
-        must not wait.
+        An upload changes nothing on the ring, and waits for a storage that may hang; a flush takes minutes; and what
+        asks whether to go on, or is only being proven, sends nothing. Just then a stop must not wait. Nor for what
+        leaves no backend with a vhost count, in whichever order a director carries both out: while its ring is not
+        synced it keeps them back, and its order among those is not known.
         """
         request = self.plan.request
         if emergency is Emergency.STOP and request.emergency is None:
-            flushes = request.verb in {Verb.FLUSH, Verb.FLUSH_ALL}
-            if self.phase in {Phase.ASKING, Phase.PROVING} or (self.phase is Phase.RUNNING and flushes):
+            to_0 = request.verb is Verb.UPDATE and all(target.vhosts == 0 for target in request.targets)
+            minds_none = to_0 or request.verb not in {Verb.UPDATE, Verb.ADD}
+            if self.phase in {Phase.ASKING, Phase.PROVING} or (self.phase is Phase.RUNNING and minds_none):
                 return True
         return self.phase is Phase.RUNNING and request.verb is Verb.UPLOAD
+
+    def stop_waits_s(self, now_mono_s: float) -> float | None:
+        """How long a stop waits at most for what runs and does not give way to it: its command ends, or is not waited
+        for any more. None where nothing is sent yet."""
+        running = next((index for index, line in enumerate(self.lines) if line.status is LineStatus.SENT), None)
+        if running is None or (sent_s := self.lines[running].sent_mono_s) is None:
+            return None
+        return max(0.0, sent_s + self.plan.commands[running].call.limit_s - now_mono_s)
 
     @property
     def begun(self) -> bool:

@@ -18,7 +18,7 @@ from director_tui.link.reading import stale_after_s
 from director_tui.link.users import sessions_by_backend
 from director_tui.operations.counting import count
 from director_tui.operations.gate import Circumstances, Cure, refusal
-from director_tui.operations.plan import Confirmation, Standing, Verb
+from director_tui.operations.plan import Confirmation, Emergency, Standing, Verb
 from director_tui.operations.planning import make_plan
 from director_tui.operations.unseen_flush import unseen_flushes
 from director_tui.operations.words import plural
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from director_tui.link.users import Sessions
-    from director_tui.operations.plan import Emergency, Plan, Request
+    from director_tui.operations.plan import Plan, Request
     from director_tui.operations.progress import Progress
     from director_tui.times import Times
     from director_tui.ui.live import AskSessions
@@ -93,11 +93,13 @@ class Changing:
     def _circumstances(self, emergency: Emergency | None = None) -> Circumstances:
         present, running = self._watch.present, self._running()
         in_the_way = running is not None and running.running and not running.gives_way_to(emergency)
+        wait_s = running.stop_waits_s(self._times.mono_s()) if running is not None else None
+        until = f"; in {wait_s:.0f} s at most it gives way: E again" if wait_s and emergency is Emergency.STOP else ""
         return Circumstances(
             reading=present.reading if present is not None else None,
             read_only=self._watch.cluster.read_only,
             fresh=not self._stale,
-            running=running_words(running) if running is not None and in_the_way else "",
+            running=running_words(running) + until if running is not None and in_the_way else "",
         )
 
     async def _open(self, sheet: Sheet, before: Sheet | None) -> None:

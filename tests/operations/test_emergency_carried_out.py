@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from director_tui.director.doveadm import CHANGE_LIMIT_S
 from director_tui.director.record_commands import store
 from director_tui.errors import ConnectionLost, OperationRefused, PlanOutdated, StateError, Unreachable
 from director_tui.link.users import each_once
@@ -150,6 +151,63 @@ async def test_a_stop_waits_for_no_flush_which_goes_on_beside_it_and_asks_nothin
         assert ended.lines[1].note == "not sent", "nobody was there to say whether it should go on"
         assert made.executor.progress is not ended
         assert unseen_flushes("test"), "one that failed may still be going on"
+
+
+@pytest.mark.parametrize(
+    ("request_", "command"),
+    [
+        (update(0, A), f"update {A} 0"),
+        (Request(Verb.DOWN, (Target(A),)), f"down {A}"),
+        (Request(Verb.UP, (Target(D),)), f"up {D}"),
+        (Request(Verb.REMOVE, (Target(C),)), f"remove {C}"),
+        (Request(Verb.KICK, user="jane"), "kick -- jane"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_stop_waits_for_nothing_that_leaves_no_vhost_count(request_: Request, command: str) -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        made.directors.backends[D] = ("", 1000, "down", 100)
+        synced = asyncio.Event()
+
+        async def waits_for_the_ring() -> Reply:
+            del made.directors.met[command]  # the next one goes by itself
+            await synced.wait()
+            return failed(75, "Ring sync timed out")
+
+        made.directors.met[command] = waits_for_the_ring
+        changing = asyncio.create_task(made.run(request_))
+        await until(lambda: made.sent == [command])
+        stopped = await made.executor.run(await to_stop(made), "the storage groans")
+        assert (stopped.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0}), stopped
+        assert not changing.done()
+        synced.set()
+        await changing
+
+
+async def test_a_stop_waits_for_what_may_leave_a_vhost_count_and_for_how_long_is_known() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        synced = asyncio.Event()
+
+        async def waits_for_the_ring() -> Reply:
+            await synced.wait()
+            return failed(75, "Ring sync timed out")
+
+        made.directors.met[f"update {A} 50"] = waits_for_the_ring
+        changing = asyncio.create_task(made.run(update(50, A, B)))
+        await until(lambda: made.sent == [f"update {A} 50"])
+        progress, now_s = made.executor.progress, made.clock.now_s
+        assert progress is not None
+        assert not progress.gives_way_to(Emergency.STOP)
+        assert progress.stop_waits_s(now_s) == CHANGE_LIMIT_S
+        assert progress.stop_waits_s(now_s + 70) == CHANGE_LIMIT_S - 70
+        synced.set()
+        await until(lambda: made.shown[-1].phase is Phase.ASKING)
+        assert made.shown[-1].gives_way_to(Emergency.STOP)
+        assert made.shown[-1].stop_waits_s(now_s) is None
+        made.executor.decide(go_on=False)
+        await changing
 
 
 async def test_a_stop_does_not_wait_for_the_answer_to_a_question() -> None:

@@ -511,10 +511,12 @@ async def test_a_plan_that_gets_old_while_it_is_open_can_not_be_agreed_to() -> N
 @pytest.mark.parametrize("key", ["E", "R"])
 async def test_while_an_operation_runs_it_is_refused(key: str) -> None:
     async with operated(FakeRing(list(BEFORE))) as one:
-        await one.begin(Verb.UPDATE, Target("10.1.0.1", 0))
+        await one.begin(Verb.UPDATE, Target("10.1.0.1", 70))
+        one.executor.lines(LineStatus.SENT)
         await one.screen.press(key)
         await one.screen.until("one change at a time")
         assert "Stop all" not in one.screen
+        assert ("s at most it gives way" in one.screen) is (key == "E")
 
 
 @pytest.mark.parametrize("key", ["E", "R"])
