@@ -283,8 +283,16 @@ class Executor:
         flushes = tuple(
             UnseenFlush(operation.progress.plan.director, ip, self._times.utc()) for ip in operation.flushed
         )
-        for flush in flushes:
-            await asyncio.to_thread(remember_flush, self._cluster.name, flush)
+        try:
+            for flush in flushes:
+                await asyncio.to_thread(remember_flush, self._cluster.name, flush)
+        except StateError as error:
+            if operation.progress.plan.request.emergency is not Emergency.DISCONNECT:
+                raise
+            # A full disk here is no reason to leave anybody on a storage that groans.
+            flushes = ()
+            blocked = "add and remove no backend before the flush has ended; nothing here keeps you from it"
+            operation.note(f"{blocked}: {error}")
         try:
             await operation.run()
         except asyncio.CancelledError:
@@ -295,7 +303,7 @@ class Executor:
         except OperationRefused:
             await self._forget(flushes, operation)
             raise
-        if operation.end_of_flush_unseen:
+        if operation.end_of_flush_unseen and flushes:
             self._watch_flushes(flushes)
         else:
             await self._forget(flushes, operation)

@@ -191,13 +191,13 @@ class Operation:
         self._before = {name: sight for name, sight in seen.items() if isinstance(sight, Sight)}
 
     async def _intend(self, indices: Sequence[int]) -> bool:
-        """Put on disk what is about to be sent. Nothing is sent that is not there, but an emergency stop."""
+        """Put on disk what is about to be sent. Nothing else is sent, but a stop and what follows on it."""
         first = not self._logbook.intended
         try:
             await self._logbook.intend(indices)
         except StateError as error:
-            if self.progress.plan.request.emergency is Emergency.STOP:
-                # Its counts are on a disk, or it would not have come here; a full one here is no reason not to stop.
+            if self.progress.plan.request.emergency in {Emergency.STOP, Emergency.DISCONNECT}:
+                # What is to be given back is on a disk, or it would not have come here; a full one here is no reason.
                 self.note(f"the journal has nothing of this: {error}")
                 return True
             if first:

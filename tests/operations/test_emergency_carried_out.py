@@ -15,8 +15,8 @@ from director_tui.link.users import each_once
 from director_tui.operations import executor as executor_module
 from director_tui.operations import operation as operation_module
 from director_tui.operations import proof as proof_module
-from director_tui.operations import stop_keeping
-from director_tui.operations.emergency import Stop, record_of, recover_plan, stop_in, stop_plan
+from director_tui.operations import stop_keeping, unseen_flush
+from director_tui.operations.emergency import Stop, disconnect_plan, record_of, recover_plan, stop_in, stop_plan
 from director_tui.operations.plan import Emergency, Outcome, Request, Standing, Target, Verb
 from director_tui.operations.progress import LineStatus, Phase
 from director_tui.operations.stop_keeping import Found, find_records, keep_record
@@ -322,6 +322,25 @@ async def test_a_disk_that_takes_no_journal_is_no_obstacle_to_a_stop_either() ->
             await made.another_executor(journal=BrokenJournal("test", 0)).run(await to_recover(made), "")
         assert (await made.executor.run(await to_recover(made), "")).outcome is Outcome.APPLIED
         assert counts(made) == COUNTS
+
+
+async def test_a_disk_that_takes_nothing_is_no_obstacle_to_disconnecting_everyone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*args: object) -> None:
+        raise StateError("unseen-flush.json can't be written: No space left on device")
+
+    async with bench() as made:
+        counted(made, dict.fromkeys(COUNTS, 0))
+        plan = disconnect_plan(Standing(await made.reading(), made.cluster))
+        monkeypatch.setattr(unseen_flush, "write_state", full)
+        await made.another_executor(made.shown.append, journal=BrokenJournal("test", 0)).run(plan, "")
+        assert made.directors.changes[0][1].startswith("flush ")
+        said = " ".join(made.shown[-1].notes)
+        assert "add and remove no backend before the flush has ended" in said
+        assert "the journal has nothing of this" in said
+        with pytest.raises(OperationRefused, match="No space left on device"):
+            await made.run(Request(Verb.FLUSH, (Target(A),)))
 
 
 async def test_nothing_is_sent_where_the_record_can_be_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
