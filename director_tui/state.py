@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import StateError
+from director_tui.plain_file import check_plain, read_plain_file, without_waiting
 from director_tui.text import clean
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def append_state(
         _make(folder)
         with open(file, "ab+", buffering=0, opener=_for_owner) as opened:
             descriptor = opened.fileno()
-            _check_plain(descriptor)
+            check_plain(descriptor)
             _wait_for_turn(descriptor)
             end = os.fstat(descriptor).st_size
             torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
@@ -160,8 +161,8 @@ def read_state_tail(cluster: str, name: str, limit: int) -> Tail | None:
     """The last ``limit`` bytes of one file of the cluster's state, or None if it isn't there. Raises StateError."""
     file = state_folder(cluster) / name
     try:
-        with open(file, "rb", opener=_without_waiting) as opened:
-            _check_plain(opened.fileno())
+        with open(file, "rb", opener=without_waiting) as opened:
+            check_plain(opened.fileno())
             size = os.fstat(opened.fileno()).st_size
             opened.seek(max(0, size - limit))
             return Tail(opened.read(limit), whole=size <= limit)
@@ -183,7 +184,7 @@ def lock_state(cluster: str, name: str) -> int | None:
         _make(folder)
         descriptor = _for_owner(str(file), os.O_RDWR | os.O_CREAT)
         try:
-            _check_plain(descriptor)
+            check_plain(descriptor)
             if _locked(descriptor):
                 return descriptor
         except OSError:
@@ -195,31 +196,8 @@ def lock_state(cluster: str, name: str) -> int | None:
     return None
 
 
-def read_plain_file(file: Path, limit: int) -> bytes:
-    """A file's content; at the end of symbolic links there may be a plain file only, of at most ``limit`` bytes.
-
-    Raises OSError.
-    """
-    with open(file, "rb", opener=_without_waiting) as opened:
-        _check_plain(opened.fileno())
-        content = opened.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(0, f"larger than {limit:,} bytes")
-    return content
-
-
-def _without_waiting(file: str, flags: int) -> int:
-    """A named pipe would be waited for, for ever."""
-    return os.open(file, flags | os.O_NONBLOCK)
-
-
 def _for_owner(file: str, flags: int) -> int:
     return os.open(file, flags | os.O_NONBLOCK, FILE_MODE)
-
-
-def _check_plain(descriptor: int) -> None:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise OSError(0, "no plain file")
 
 
 def _locked(descriptor: int) -> bool:

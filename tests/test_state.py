@@ -19,12 +19,12 @@ import pytest
 
 from director_tui import state
 from director_tui.errors import StateError
+from director_tui.plain_file import read_plain_file
 from director_tui.state import (
     Tail,
     append_state,
     keep_state,
     lock_state,
-    read_plain_file,
     read_state,
     read_state_tail,
     state_folder,

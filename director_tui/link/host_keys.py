@@ -16,16 +16,22 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from director_tui.errors import HostKeyRefused, HostKeyUnknown
 from director_tui.link.ssh_config import expand_home, home
+from director_tui.plain_file import check_plain, read_plain_file, without_waiting
+from director_tui.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from director_tui.link.ssh_config import HostConfig
+
+
+KNOWN_HOSTS_LIMIT: Final = 32 * 1024 * 1024
+"""Bytes of a file; one of a hundred thousand hosts has half of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,15 @@ class KnownKeys:
     """What the known_hosts files say about one host.
 
     ``keys`` are its own, ``portless`` those under its name without the port: they vouch for it, but another key there
-    does not mean that it changed. ``authorities`` sign host certificates.
+    does not mean that it changed. ``authorities`` sign host certificates. ``unread`` are the files that say nothing
+    because they can't be read, with why.
     """
 
     keys: tuple[HostKey, ...] = ()
     portless: tuple[HostKey, ...] = ()
     authorities: tuple[HostKey, ...] = ()
     revoked: tuple[HostKey, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def algorithms(self) -> set[str]:
@@ -85,15 +93,20 @@ class KnownKeys:
 
 
 def known_keys(files: Iterable[Path], host: HostConfig) -> KnownKeys:
-    """Look a host up in those of the files that can be read."""
+    """Look a host up in those of the files that can be read, as OpenSSH does."""
     names = [host.key_name]
     if not host.host_key_alias and names[0].startswith("["):
         names.append(host.host.lower())
     found: list[dict[str, list[HostKey]]] = [{"": [], "@cert-authority": [], "@revoked": []} for _ in names]
+    unread: list[str] = []
     for file in files:
         try:
-            text = file.read_text("utf-8", "surrogateescape")
-        except OSError:
+            text = read_plain_file(file, KNOWN_HOSTS_LIMIT).decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if str(file) != os.devnull:  # a way to have none
+                unread.append(f"{clean(str(file))} can't be read: {error.strerror}")
             continue
         for line in text.splitlines():
             if (entry := _entry(line)) is None:
@@ -108,6 +121,7 @@ def known_keys(files: Iterable[Path], host: HostConfig) -> KnownKeys:
         portless=tuple(portless[""]),
         authorities=tuple(found[0]["@cert-authority"] + portless["@cert-authority"]),
         revoked=tuple(found[0]["@revoked"] + portless["@revoked"]),
+        unread=tuple(unread),
     )
 
 
@@ -136,9 +150,10 @@ def refusal(
         case _:
             others = ", ".join(sorted(known.algorithms))
             other_types = f" (known_hosts has only another type of key for it: {others})" if others else ""
+            unread = "".join(f", and {one}" for one in known.unread)
             line, file = offered.line(name), files[0]
             return HostKeyUnknown(
-                f"{where}: the host key is not known{other_types}{note}: {seen}",
+                f"{where}: the host key is not known{other_types}{unread}{note}: {seen}",
                 f"compare the fingerprint with what the host itself says (ssh-keygen -lf), then add it: "
                 f"{_append_command(line, file)}",
                 host=host.host,
@@ -155,8 +170,9 @@ def add_to_known_hosts(error: HostKeyUnknown) -> None:
     file = expand_home(error.known_hosts)
     if not file.parent.is_dir():
         file.parent.mkdir(mode=0o700, parents=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
+        check_plain(descriptor)
         start = b"" if _ends_with_newline(descriptor) else b"\n"
         os.write(descriptor, start + error.line.encode("utf-8", "surrogateescape") + b"\n")
         os.fsync(descriptor)
@@ -248,7 +264,7 @@ def _shell_path(file: Path) -> str:
 
 def _file_ends_with_newline(file: Path) -> bool:
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = without_waiting(str(file), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return True
     try:

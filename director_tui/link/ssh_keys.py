@@ -14,6 +14,7 @@ from asyncssh.public_key import decode_ssh_public_key
 from director_tui.link.once import Once
 from director_tui.link.questions import AFTER_A_WRONG_ANSWER, Ask, Question
 from director_tui.link.ssh_config import HostConfig, home
+from director_tui.plain_file import read_plain_file
 from director_tui.text import clean
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 AGENT_LIMIT_S: Final = 60.0
 """How long an agent may take to sign: it may be waiting for a finger on a key."""
 ATTEMPTS: Final = 3
+KEY_LIMIT: Final = 1024 * 1024
+"""Bytes of a file with a key or certificates; a key of 16,384 bits has a hundredth of it."""
 
 
 class Agent(asyncssh.SSHAgentClient):
@@ -125,7 +128,7 @@ async def read_key_file(path: Path) -> KeyFile | None:
     """Read an identity file; None if there is none, as most of the default ones."""
     public = _public_key(path.with_name(path.name + ".pub"))
     try:
-        data = await asyncio.to_thread(path.read_bytes)
+        data = await asyncio.to_thread(read_plain_file, path, KEY_LIMIT)
     except FileNotFoundError:
         return KeyFile(path, public) if public else None  # its private half may be in the agent
     except OSError as error:
@@ -145,7 +148,7 @@ async def read_key_file(path: Path) -> KeyFile | None:
 
 def _public_key(path: Path) -> asyncssh.SSHKey | None:
     try:
-        return asyncssh.read_public_key(path)
+        return asyncssh.import_public_key(read_plain_file(path, KEY_LIMIT))
     except (OSError, ValueError):
         return None
 
@@ -169,7 +172,7 @@ def user_certificates(config: HostConfig) -> dict[bytes, asyncssh.SSHCertificate
     found: dict[bytes, asyncssh.SSHCertificate] = {}
     for path in [*beside, *config.certificate_files]:
         with contextlib.suppress(OSError, ValueError):
-            for cert in asyncssh.load_certificates([path]):
+            for cert in asyncssh.load_certificates([read_plain_file(path, KEY_LIMIT)]):
                 found[cert.key.public_data] = cert
     return found
 

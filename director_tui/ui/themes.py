@@ -14,7 +14,8 @@ from textual.theme import Theme
 
 from director_tui.config import parse_toml
 from director_tui.errors import ConfigError, StateError
-from director_tui.state import read_plain_file, read_state, write_state
+from director_tui.plain_file import read_plain_file
+from director_tui.state import read_state, write_state
 from director_tui.text import clean
 from director_tui.theme_files import DEFAULT, built_in_files, user_files
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +16,11 @@ from director_tui.errors import HostKeyRefused, HostKeyUnknown
 from director_tui.link import host_keys
 from director_tui.link.host_keys import HostKey, KnownKeys, Verdict, add_to_known_hosts, key_from_line, known_keys
 from director_tui.link.ssh_config import HostConfig
+from director_tui.link.ssh_keys import read_key_file, user_certificates
 from tests.link.ssh_setup import host_block, write_config
 from tests.ring.sshd import make_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.link.conftest import MakeSsh
     from tests.ring.fixtures import MakeSshd
     from tests.ring.sshd import Sshd
@@ -69,6 +70,44 @@ async def test_the_command_that_adds_it_makes_the_folder(sshd: Sshd, make_ssh: M
     assert own.parent.stat().st_mode & 0o777 == 0o700
     connection = await make_ssh(sshd.ssh_config, known_hosts=own).connect(sshd.name)
     assert (await connection.run(["true"], 5)).status == 0
+
+
+def test_what_is_no_file_to_be_read_holds_nobody_up_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, device, large = tmp_path / "pipe", tmp_path / "device", tmp_path / "large"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    large.write_bytes(b"#" * 101)
+    monkeypatch.setattr(host_keys, "KNOWN_HOSTS_LIMIT", 100)
+    files = [pipe, device, large, Path("/dev/null"), tmp_path / "none"]
+    host = HostConfig("h", 22, "ops")
+    known = known_keys(files, host)
+    assert known == KnownKeys(
+        unread=(
+            f"{pipe} can't be read: no plain file",
+            f"{device} can't be read: no plain file",
+            f"{large} can't be read: larger than 100 bytes",
+        )
+    )
+    error = host_keys.refusal("dir1", host, known, HostKey("ssh-ed25519", b"key"), files)
+    assert f"the host key is not known, and {pipe} can't be read: no plain file, and" in str(error)
+    assert isinstance(error, HostKeyUnknown)
+    with pytest.raises(OSError, match="no plain file"):
+        add_to_known_hosts(error)
+
+
+async def test_a_key_file_that_is_none_to_be_read_holds_nobody_up_and_is_said(tmp_path: Path) -> None:
+    pipe, device = tmp_path / "id_pipe", tmp_path / "id_device"
+    for beside in ("", ".pub", "-cert.pub"):
+        os.mkfifo(f"{pipe}{beside}")
+    device.symlink_to("/dev/zero")
+    for file in (pipe, device):
+        read = await read_key_file(file)
+        assert read is not None
+        assert (read.key, read.public) == (None, None)
+        assert read.problem == f"{file} can't be read: no plain file"
+    assert user_certificates(HostConfig("h", 22, "ops", identity_files=(pipe, device))) == {}
 
 
 @pytest.mark.parametrize("with_folder", [True, False])
