@@ -10,7 +10,7 @@ from textual.containers import Vertical, VerticalScroll
 from director_tui.ui.dialogs import Dialog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from textual.app import ComposeResult
     from textual.events import Resize
@@ -22,6 +22,17 @@ ROOMY_LINES: Final = 14
 NARROW_CELLS: Final = 60
 PADDING: Final = 3
 """Cells on both sides of it."""
+
+
+class Room(Vertical):
+    """What a notice leaves of the screen; it tells when that is another one."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__(classes="room")
+        self._changed = changed
+
+    def on_resize(self) -> None:
+        self._changed()
 
 
 class Sheet(Dialog[None]):
@@ -49,6 +60,7 @@ class Sheet(Dialog[None]):
         super().__init__()
         self._page = VerticalScroll(classes="page", can_focus=False)
         self._foot = VerticalScroll(classes="foot", can_focus=False)
+        self._room = Room(self.fit)
 
     def page(self) -> Iterable[Widget]:
         """What scrolls."""
@@ -59,7 +71,7 @@ class Sheet(Dialog[None]):
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="sheet"):
+        with self._room, Vertical(classes="sheet"):
             with self._page:
                 yield from self.page()
             with self._foot:
@@ -97,7 +109,7 @@ class Sheet(Dialog[None]):
 
     def fit(self) -> None:
         """Give the foot the lines that it needs, and the page what is left of the screen."""
-        room = self.size.height - (0 if self.has_class("-low") else MARGIN)
+        room = (self._room.size or self.size).height - (0 if self.has_class("-low") else MARGIN)
         foot = min(self._foot.virtual_size.height + self._foot.gutter.height, max(1, room - 1))
         self._foot.styles.max_height = max(1, foot)
         self._page.styles.max_height = max(1, room - foot)

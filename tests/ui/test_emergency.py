@@ -21,7 +21,7 @@ from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.lookup import LookupScreen
 from director_tui.ui.plan_dialog import PlanDialog
 from director_tui.ui.stop_watch import LOOK_AGAIN_S
-from tests.ui.changing import changing, settle
+from tests.ui.changing import changing, focus_is_seen, settle
 from tests.ui.fakes import DIRECTORS, STATUS_HEADER, Clock, FakeReply, FakeRing, Row, Screen, dashboard
 from tests.ui.operations import operated
 
@@ -224,6 +224,23 @@ async def test_every_backend_can_be_scrolled_to_and_the_field_stays(size: tuple[
             if screen.text == before:
                 break
         assert {row.ip for row in ring.rows} <= seen
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12)])
+async def test_a_notice_covers_nothing_of_the_stop(size: tuple[int, int]) -> None:
+    async with changing(FakeRing(list(BEFORE)), size) as (screen, _):
+        await screen.press("E")
+        whole: tuple[str, ...] = ("Stop all 3 backends", "What happens   3 usable", "type mail-eu", "Cancel", "script")
+        if size[0] >= 80:
+            whole += ("3 usable backends of 3 in 2 tags get vhost count 0;",)
+        await screen.until(*whole)
+        screen.app.tell("the storage groans")
+        await screen.until("the storage groans", *whole)
+        assert focus_is_seen(screen)
+        screen.app.clear_notifications()
+        await screen.until(*whole, gone=["the storage groans"])
+        sheet = screen.app.screen.query_one(".sheet")
+        await screen.wait(lambda: sheet.region.height == size[1], "the sheet on the whole screen")
 
 
 @pytest.mark.parametrize("typed", [[], ["space"], [*"mail-e"], [*"MAIL-EU"], [*"mail-eu2"]])
