@@ -23,7 +23,7 @@ from director_tui.director.model import Backend, State, ip_order
 from director_tui.errors import OperationRefused
 from director_tui.link.reading import disagreements_of
 from director_tui.operations.plan import Emergency, Request, Target, TargetChange, Verb
-from director_tui.operations.words import plural, some, tag_name
+from director_tui.operations.words import some, tag_name
 from director_tui.text import canonical_ip, clean
 
 if TYPE_CHECKING:
@@ -329,8 +329,3 @@ def stranded(effect: Effect) -> int:
     dead = effect.dead_tags
     flushed = effect.before if effect.request.verb is Verb.FLUSH_ALL else [row.now for row in effect.rows]
     return sum(one.users for one in flushed if one is not None and one.tag in dead)
-
-
-def counted_words(ips: tuple[str, ...]) -> str:
-    """One backend by its IP, several by their number."""
-    return ips[0] if len(ips) == 1 else plural(len(ips), "backend")

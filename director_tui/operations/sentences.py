@@ -10,10 +10,10 @@ from director_tui.director.model import RingSettings
 from director_tui.director.whereabouts import lasting
 from director_tui.link.reading import disagreements_of
 from director_tui.operations.confirmation import disagreed_about, ring_words, sides_words
-from director_tui.operations.effect import FLUSHES, already_words, counted_words, stranded, tag_of, usable
+from director_tui.operations.effect import FLUSHES, already_words, stranded, tag_of, usable
 from director_tui.operations.emergency_sentences import emergency_notes, emergency_title, emergency_warnings
 from director_tui.operations.plan import Emergency, Verb
-from director_tui.operations.words import does, listed, percent, plural, some, tag_name, users
+from director_tui.operations.words import counted_words, does, listed, percent, plural, some, tag_name, users
 from director_tui.text import clean
 
 if TYPE_CHECKING:

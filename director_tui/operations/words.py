@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from director_tui.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 NAMED: Final = 3
 """Of more backends than this a sentence names only so many; the plan lists every one elsewhere."""
@@ -37,6 +37,11 @@ def some(words: Iterable[str]) -> str:
     if len(every) <= NAMED + 1:
         return listed(every)
     return listed([*every[:NAMED], f"{len(every) - NAMED} more"])
+
+
+def counted_words(ips: Sequence[str]) -> str:
+    """One backend by its IP, several by their number."""
+    return ips[0] if len(ips) == 1 else plural(len(ips), "backend")
 
 
 def percent(share: float) -> str:

@@ -21,7 +21,7 @@ from director_tui.operations.gate import Circumstances, Cure, refusal
 from director_tui.operations.plan import Confirmation, Emergency, Standing, Verb
 from director_tui.operations.planning import make_plan
 from director_tui.operations.unseen_flush import unseen_flushes
-from director_tui.operations.words import plural
+from director_tui.operations.words import counted_words, plural
 from director_tui.text import clean
 from director_tui.ui.emergencies import Emergencies
 from director_tui.ui.forms import AddForm, BackendChoice, FlushForm, Form, ReadingFirst, VhostsForm, now_lines
@@ -173,11 +173,11 @@ class Changing:
         form: type[Form]
         match request.verb:
             case Verb.UPDATE if not whole:
-                title, form = f"Set the vhost count of {_targets(request)}", VhostsForm
+                title, form = f"Set the vhost count of {counted_words(request.ips)}", VhostsForm
             case Verb.ADD if not request.targets:
                 title, form = "Add a backend", AddForm
             case Verb.FLUSH:
-                title, form = f"Flush {_targets(request)}", FlushForm
+                title, form = f"Flush {counted_words(request.ips)}", FlushForm
             case Verb.FLUSH_ALL:
                 title, form = "Flush all backends", FlushForm
             case Verb.MOVE if not request.targets:
@@ -244,7 +244,3 @@ class Changing:
 def running_words(running: Progress) -> str:
     """The operation under way, as it stands in a sentence."""
     return f"“{clean(running.plan.title)}” runs since {running.started_at:%H:%M:%S}"
-
-
-def _targets(request: Request) -> str:
-    return request.ips[0] if len(request.ips) == 1 else f"{len(request.ips)} backends"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from director_tui.director.hashring import shares
 from director_tui.operations.following import next_request
 from director_tui.operations.plan import Emergency, Outcome, Request, Verb
+from director_tui.operations.words import counted_words
 from director_tui.ui import format
-from director_tui.ui.operation_words import targets
 
 if TYPE_CHECKING:
     from director_tui.link.reading import Reading
@@ -62,7 +62,7 @@ def follow(progress: Progress, reading: Reading | None) -> Follow | None:
     emergency, outcome = progress.plan.request.emergency, progress.outcome
     if emergency is None:
         request = next_request(progress)
-        return Follow(f"flush {targets(request)}", "for the users still there", request) if request else None
+        return Follow(f"flush {counted_words(request.ips)}", "for the users still there", request) if request else None
     if progress.running or outcome is None:
         return None
     if outcome is not Outcome.APPLIED:

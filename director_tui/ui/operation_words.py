@@ -9,6 +9,7 @@ from textual.content import Content
 
 from director_tui.operations.plan import Emergency, Outcome, Verb
 from director_tui.operations.progress import LineStatus, Phase
+from director_tui.operations.words import counted_words
 from director_tui.text import clean
 from director_tui.ui import format
 from director_tui.ui.format import ACCENT, ATTENTION, DOT, MUTED, PLAIN, STYLES, Piece, shortened
@@ -28,7 +29,7 @@ NOT_CANCELLABLE: Final = "A flush can't be cancelled; it goes on when you leave.
 
 def doing(request: Request) -> str:
     """``setting the vhost count of 200 backends to 0``."""
-    ips, whom = request.ips, targets(request)
+    ips, whom = request.ips, counted_words(request.ips)
     match request.emergency:
         case Emergency.STOP:
             return f"stopping all {whom}"
@@ -59,12 +60,6 @@ def doing(request: Request) -> str:
             return f"kicking {request.user}"
         case Verb.UPLOAD:
             return f"uploading the metacache of {whom}"
-
-
-def targets(request: Request) -> str:
-    """The backend that it is done to, or how many there are."""
-    ips = request.ips
-    return ips[0] if len(ips) == 1 else format.plural(len(ips), "backend")
 
 
 def sent(lines: Iterable[Line]) -> int:
