@@ -8,10 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input, Static
 
 from director_tui.director import doveadm
@@ -32,9 +30,9 @@ from director_tui.ui.commands import USER_CHANGED, bindings
 from director_tui.ui.format import ATTENTION, DANGER, FINE, MUTED, NAME_WIDTH, PLAIN, STYLES
 from director_tui.ui.grid import Grid
 from director_tui.ui.header import GAP, SLACK_S, short_name
-from director_tui.ui.key_bar import TypedLine
 from director_tui.ui.lines import Rule, Sentences
 from director_tui.ui.live import TICK_S, LiveScreen, failure_lines
+from director_tui.ui.user_line import UserLine
 from director_tui.ui.user_tables import (
     PLACEMENT_COLUMNS,
     SESSION_COLUMNS,
@@ -49,7 +47,7 @@ from director_tui.ui.user_tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from textual.events import Paste
+    from textual.binding import BindingType
     from textual.widget import Widget
 
     from director_tui.config import ClusterConfig
@@ -69,61 +67,6 @@ NAME_LEAST: Final = 16
 GAP_WIDTH: Final = sum(cell_len(text) for text, _ in GAP)
 
 _MEANINGS: Final = {Grade.DANGER: DANGER, Grade.ATTENTION: ATTENTION, Grade.PLAIN: PLAIN, Grade.FINE: FINE}
-
-
-class UserLine(TypedLine):
-    """Where the name is typed. Enter looks it up, Esc leaves, the arrows bring back names looked up before."""
-
-    KEYS = (("enter", "look it up"), ("esc", "leave"), ("↑ ↓", "names looked up before"))
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", show=False),
-        Binding("up", "recall(-1)", show=False),
-        Binding("down", "recall(1)", show=False),
-    ]
-
-    class Left(Message):
-        """Esc was pressed."""
-
-    class Refused(Message):
-        """Something was pasted that no user name can be."""
-
-        def __init__(self, why: str) -> None:
-            super().__init__()
-            self.why = why
-
-    def __init__(self, names: Sequence[str]) -> None:
-        """``names`` are those looked up so far, the newest last; it grows while this is used."""
-        super().__init__("a user name, as it logs in")
-        self._names = names
-        self._place = len(names)
-
-    def action_leave(self) -> None:
-        self.post_message(self.Left())
-
-    def action_recall(self, by: int) -> None:
-        place = self._place + by
-        if 0 <= place <= len(self._names):
-            self._place = place
-            self.value = self._names[place] if place < len(self._names) else ""
-            self.cursor_position = len(self.value)
-
-    def on_paste(self, event: Paste) -> None:
-        """An Input would take the first line and drop the rest without a word."""
-        event.prevent_default()
-        event.stop()
-        text = event.text.strip("\r\n")
-        if not text:
-            return
-        try:
-            doveadm.user_hash(text)
-        except ValueError as error:
-            self.post_message(self.Refused(f"not pasted: {clean(str(error))}"))
-        else:
-            self.replace(text, *self.selection)
-
-    def looked_up(self) -> None:
-        """The name was taken: the next arrow goes back from there."""
-        self._place = len(self._names)
 
 
 class LookupScreen(LiveScreen):
