@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -10,10 +10,11 @@ from textual.containers import Vertical, VerticalScroll
 from director_tui.ui.dialogs import Dialog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from textual.app import ComposeResult
     from textual.events import Resize
+    from textual.screen import Screen
     from textual.widget import Widget
 
 MARGIN: Final = 2
@@ -24,15 +25,8 @@ PADDING: Final = 3
 """Cells on both sides of it."""
 
 
-class Room(Vertical):
-    """What a notice leaves of the screen; it tells when that is another one."""
-
-    def __init__(self, changed: Callable[[], None]) -> None:
-        super().__init__(classes="room")
-        self._changed = changed
-
-    def on_resize(self) -> None:
-        self._changed()
+NOTICE_LINES: Final = 4
+"""So many lines are taken by notices at most, as app.tcss has it; there the others are scrolled to."""
 
 
 class Sheet(Dialog[None]):
@@ -60,7 +54,7 @@ class Sheet(Dialog[None]):
         super().__init__()
         self._page = VerticalScroll(classes="page", can_focus=False)
         self._foot = VerticalScroll(classes="foot", can_focus=False)
-        self._room = Room(self.fit)
+        self._noticed = 0
 
     def page(self) -> Iterable[Widget]:
         """What scrolls."""
@@ -71,7 +65,7 @@ class Sheet(Dialog[None]):
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        with self._room, Vertical(classes="sheet"):
+        with Vertical(classes="sheet"):
             with self._page:
                 yield from self.page()
             with self._foot:
@@ -101,6 +95,14 @@ class Sheet(Dialog[None]):
         # Whatever makes them longer or shorter: a word on what has changed, another plan, a narrower screen.
         self.watch(self._foot, "virtual_size", self.fit, init=False)
         self.watch(self._page, "virtual_size", self.fit, init=False)
+        self.screen_layout_refresh_signal.subscribe(self, self._laid_out)
+
+    def _laid_out(self, _: Screen[Any]) -> None:
+        """A notice takes lines of its own, and gives them back."""
+        lines = min(max((one.region.bottom for one in self.query("Toast")), default=0), NOTICE_LINES)
+        if lines != self._noticed:
+            self._noticed = lines
+            self.fit()
 
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.height < ROOMY_LINES, "-low")
@@ -109,7 +111,7 @@ class Sheet(Dialog[None]):
 
     def fit(self) -> None:
         """Give the foot the lines that it needs, and the page what is left of the screen."""
-        room = (self._room.size or self.size).height - (0 if self.has_class("-low") else MARGIN)
+        room = self.size.height - self._noticed - (0 if self.has_class("-low") else MARGIN)
         foot = min(self._foot.virtual_size.height + self._foot.gutter.height, max(1, room - 1))
         self._foot.styles.max_height = max(1, foot)
         self._page.styles.max_height = max(1, room - foot)
