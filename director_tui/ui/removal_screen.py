@@ -15,7 +15,6 @@ from textual.widgets import Button, Input
 
 from director_tui.operations.plan import Outcome
 from director_tui.operations.removal import (
-    PERMANENT_ONLY,
     STAY_MOVED,
     UPLOADS,
     Course,
@@ -25,50 +24,39 @@ from director_tui.operations.removal import (
     Step,
     accept_rest,
     end,
-    left_words,
     mark_upload,
     renewed,
     skip_leaving,
     turn,
     way_back,
 )
-from director_tui.operations.removal_steps import StepState, acts, meanwhile, step_view
+from director_tui.operations.removal_steps import meanwhile
 from director_tui.text import clean
 from director_tui.ui.commands import bindings
-from director_tui.ui.format import ATTENTION, DANGER, STYLES
+from director_tui.ui.format import ATTENTION, STYLES
 from director_tui.ui.forms import NotThat
 from director_tui.ui.header import naming
 from director_tui.ui.lines import Lines, Sentences
 from director_tui.ui.live import TICK_S, LiveScreen
 from director_tui.ui.operation_panel import OperationPanel
-from director_tui.ui.operation_words import doing
 from director_tui.ui.removal_buttons import (
     FOCUS_ORDER,
     LABELS,
     ButtonRow,
-    offered,
-    offered_before,
-    offered_meanwhile,
 )
 from director_tui.ui.removal_forms import AcceptRisk, Choices
+from director_tui.ui.removal_page import Beside, check_page, new_value, removal_page
 from director_tui.ui.removal_sight import RemovalSight
 from director_tui.ui.removal_text import (
     LIST_WIDTH,
-    back_text,
-    check_text,
-    configuration_lines,
-    end_text,
     leaving_words,
-    standing_text,
     step_list,
     step_strip,
-    step_text,
     title_line,
-    waiting_text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
     from datetime import datetime
 
     from textual.binding import BindingType
@@ -79,7 +67,7 @@ if TYPE_CHECKING:
     from director_tui.link.users import Sessions
     from director_tui.operations.plan import Request, Standing
     from director_tui.operations.progress import Progress
-    from director_tui.operations.removal import BackendSeen, Removal
+    from director_tui.operations.removal import Removal
     from director_tui.operations.removal_check import Checkup
     from director_tui.operations.removal_configuration import Configuration
     from director_tui.operations.removal_steps import StepView
@@ -88,6 +76,7 @@ if TYPE_CHECKING:
     from director_tui.ui.live import Present
     from director_tui.ui.operation_panel import Question
     from director_tui.ui.removal_forms import Chosen
+    from director_tui.ui.removal_page import RemovalPage
     from director_tui.ui.removal_text import Said
 
 ASK_SESSIONS_S: Final = 5.0
@@ -124,10 +113,6 @@ class Drives(Protocol):
     def summary(self, removal: Removal, take: Callable[[tuple[str, ...]], None]) -> None: ...
     def export(self, removal: Removal) -> None: ...
     def decide(self, go_on: bool) -> None: ...
-
-
-Shown = tuple["Mapping[Step, StepState]", list[Content], "Mapping[str, str]"]
-"""The list of the steps, the lines beside it, and the labels of the buttons."""
 
 
 class RemovalScreen(LiveScreen):
@@ -362,14 +347,16 @@ class RemovalScreen(LiveScreen):
         name = self.cluster.names.get(self._ip, "")
         self._title.show([title_line(self._ip, name, self._sight.removal, self.line_width)])
         self._choices.display = self._sight.removal is None and self._checkup is not None and not self._checkup.refusals
-        states, text, may = self._shown()
+        page = self._present_page
+        self._view = page.view
         narrow = self.has_class("-narrow")
-        self._strip.show([Content.assemble(" ", step_strip(states))] if narrow and not self.has_class("-tiny") else [])
-        self._steps.show([] if narrow else step_list(states))
-        self._text.show(text)
+        strip = [Content.assemble(" ", step_strip(page.states))] if narrow and not self.has_class("-tiny") else []
+        self._strip.show(strip)
+        self._steps.show([] if narrow else step_list(page.states))
+        self._text.show(page.text)
         self._said.show([Content.styled(clean(self._told), STYLES[ATTENTION])] if self._told else [])
         self._draw_panel()
-        self._row.offer(may, self.size.width - 2)
+        self._row.offer(page.may, self.size.width - 2)
         self._show_focus()
 
     @property
@@ -377,72 +364,21 @@ class RemovalScreen(LiveScreen):
         beside = 0 if self.has_class("-narrow") else LIST_WIDTH
         return max(12, self.size.width - beside - 3)
 
-    def _shown(self) -> Shown:
-        """The list, the text and the buttons."""
-        removal, width = self._sight.removal, self._page_width
+    @property
+    def _present_page(self) -> RemovalPage:
+        removal, sight, width = self._sight.removal, self._sight, self._page_width
         if removal is None:
-            return self._shown_check(width)
-        standing, now = self._drives.standing(), self._sight.now
-        if standing is None or now is None:
-            states = dict.fromkeys(removal.steps, StepState.TO_COME)
-            return states, waiting_text(), {"leave": LABELS["leave"]}
-        views = {step: step_view(step, removal, self._sight.position, now, standing) for step in removal.steps}
-        states = {step: view.state for step, view in views.items()}
-        may = self._offered(removal, now, standing)
-        caveats = self._sight.position.caveats
-        if removal.ended is not None:
-            if removal.ended.how is not Ending.REMOVED:
-                states = dict.fromkeys(states, StepState.TO_COME)
-            return states, end_text(removal, self._summary, width), may
-        if removal.course is not Course.REMOVING:
-            left = way_back(removal, now)
-            seen = self._sight.read_since
-            nothing = "nothing any more" if seen else "nothing, if every director shows it so once more"
-            words = left if isinstance(left, str) else [doing(one) for one in left] or [nothing]
-            return states, back_text(removal, words, caveats, width), may
-        step = self._sight.position.step
-        self._view = view = views[step] if step is not None else None
-        if view is None:
-            return states, standing_text(removal, self._sight.position, width), may
-        if self._sight.left is not None and (now.most_users or now.session_count):
-            known = left_words(now)  # said already, with more about it
-            view = replace(view, said=tuple(one for one in view.said if not one.startswith(known)))
-        more = configuration_lines(self._configuration, width) if step is Step.CONFIGURATION else []
-        return states, step_text(view, self._live(removal, view), caveats, width, more), may
-
-    def _shown_check(self, width: int) -> Shown:
-        steps = [step for step in Step if self._choices.permanent or step not in PERMANENT_ONLY]
-        states = {step: StepState.NOW if step is Step.CHECK else StepState.TO_COME for step in steps}
-        begin = self._checkup is not None and not self._checkup.refusals
-        return states, check_text(self._checkup, width), offered_before(may_begin=begin)
-
-    def _live(self, removal: Removal, view: StepView) -> list[Said]:
-        said = self._leaving_words
-        judged = self._judged(removal, view.step)
-        if judged is not None and not self._sight.running_mine:
-            said.append((f"{judged.said}: try again, skip it, or back out", DANGER))
-        return said
+            return check_page(self._checkup, width, permanent=self._choices.permanent)
+        judged = self._judged(removal, sight.position.step)
+        beside = Beside(judged, self._leaving_words, self._configuration, self._summary)
+        standing = self._drives.standing()
+        return removal_page(removal, sight, standing, beside, width, read_only=self.cluster.read_only)
 
     @property
     def _leaving_words(self) -> list[Said]:
         if self._sight.left is None or self._sight.now is None or self.present is None:
             return []
         return leaving_words(self._sight.left, self._sight.now, naming(self.present.reading))
-
-    def _offered(self, removal: Removal, now: BackendSeen, standing: Standing) -> dict[str, str]:
-        """The buttons, with what stands on them."""
-        if self._sight.running_mine and (removal.course is Course.REMOVING or not self._sight.gives_way):
-            return offered_meanwhile(gives_way=self._sight.gives_way, read_only=self.cluster.read_only)
-        step = self._sight.position.step
-        tried = self._sight.flushed if step is Step.MOVE else self._judged(removal, step) is not None
-        return offered(
-            removal,
-            self._sight.position,
-            acts(removal, self._sight.position, now, standing.cluster),
-            tried=tried,
-            copies=self._new_value is not None,
-            read_only=self.cluster.read_only,
-        )
 
     def _judged(self, removal: Removal, step: Step | None) -> Judged | None:
         """What a person has to decide about the last upload of this step; None also of a step that uploads nothing."""
@@ -614,14 +550,8 @@ class RemovalScreen(LiveScreen):
 
     # The configuration
 
-    @property
-    def _new_value(self) -> str | None:
-        """What to write on the directors that still have it; None if none does."""
-        known = self._configuration.directors if self._configuration is not None else ()
-        return next((one.new.value for one in known if one.new is not None and one.stands_there), None)
-
     def _copy(self) -> None:
-        if (value := self._new_value) is not None:
+        if (value := new_value(self._configuration)) is not None:
             self.app.copy_to_clipboard(value)
             self.notify("copied the new value of director_mail_servers", markup=False)
 

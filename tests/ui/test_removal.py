@@ -19,7 +19,7 @@ from director_tui.operations.removal_keeping import Removals, read_removals
 from director_tui.operations.removal_record import file_name
 from director_tui.operations.removal_steps import StepView, step_view
 from director_tui.times import SYSTEM_TIMES
-from director_tui.ui import plan_dialog, removal_screen
+from director_tui.ui import plan_dialog, removal_page, removal_screen
 from director_tui.ui.plan_dialog import PlanDialog
 from director_tui.ui.removal_buttons import ButtonRow
 from director_tui.ui.removal_screen import RemovalScreen
@@ -629,7 +629,7 @@ async def test_it_is_drawn_again_only_when_something_of_it_has_changed(monkeypat
         ring.set(OUT, vhosts=0)
         await wizard_.until_step(3, "400 users left")
         await screen.readings(ring, 20)
-        monkeypatch.setattr(removal_screen, "step_view", counted)
+        monkeypatch.setattr(removal_page, "step_view", counted)
         ring.set("10.1.0.1", users=501)
         await screen.readings(ring, 30)
         assert not drawn
