@@ -20,7 +20,7 @@ UV_VENV := .uv-venv
 # What `make test-matrix` takes for the Pythons of pyproject.toml, wherever they are.
 PYTHONS ?= python3.11 python3.12 python3.13
 
-.PHONY: help demo test test-matrix fuzz soak check bench screenshots docs lock clean
+.PHONY: help demo test test-matrix fuzz soak faults check bench screenshots docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -41,6 +41,10 @@ fuzz: $(VENV)/.dev-ready ## hostile input to whatever reads or shows text from o
 
 soak: $(VENV)/.dev-ready ## a long run on the practice ring with chaos: nothing may grow; SOAK_MINUTES=N
 	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) $(ARGS)
+
+faults: $(VENV)/.dev-ready ## inject every fault there is a test for, and remake docs/faults.md; ARGS='-k NAME' for some
+	@sh tests/ring/install-debian-packages
+	$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(VENV)/.dev-ready ## lint, types and who may import whom
 	$(BIN)/ruff check

@@ -11,6 +11,7 @@ import pytest
 import director_tui
 from director_tui.ui.commands import COMMANDS
 from docs.__main__ import PAGES
+from tests.faults.table import page, read_page, sections
 from tests.test_readme import CHANGING, READING
 
 TOP = Path(__file__).parents[1]
@@ -47,6 +48,13 @@ def test_every_sentence_that_is_explained_is_one_that_the_program_says() -> None
     for sentence in sentences:
         pieces = [piece.strip() for piece in re.split(r"\*[^*]+\*", sentence) if piece.strip()]
         assert all(any(piece in text for text in said) for piece in pieces), sentence
+
+
+def test_the_page_of_faults_has_those_that_are_tested_and_no_other() -> None:
+    text = (DOCS / "faults.md").read_text()
+    rows = read_page(text)
+    assert rows.keys() == {fault.title for faults in sections().values() for fault in faults}
+    assert text == page(rows), "run `make faults`; with ARGS='-k NAME' only those that are new or another"
 
 
 def test_every_key_of_the_incident_guide_is_one_of_the_program() -> None:

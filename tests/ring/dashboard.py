@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.ring.real import RealRing
-    from tests.ring.sshd import Agent, Sshd
+    from tests.ring.sshd import Agent
     from tests.ring.terminal import Terminal
+
+
+class Reached(Protocol):
+    """A way to a director: its sshd, or what stands in front of that."""
+
+    @property
+    def destination(self) -> str: ...
 
 
 class Dashboard:
     """Starts director-tui on a ring in a terminal."""
 
-    def __init__(self, sshds: list[Sshd], agent: Agent, known_hosts: Path, config: Path, more: str = "") -> None:
+    def __init__(
+        self, ways: Sequence[Reached], agent: Agent, known_hosts: Path, config: Path, more: str = "interval = 1\n"
+    ) -> None:
         """``more`` is what the configuration has beside the directors."""
-        self._sshds = sshds
+        self._ways = ways
         self._agent = agent
         self._known_hosts = known_hosts
         self._config = config
@@ -32,10 +42,10 @@ class Dashboard:
 
     def open(self, terminal: Terminal, ring: RealRing, width: int, height: int) -> None:
         directors = ", ".join(
-            f"{{ssh = {json.dumps(sshd.destination)}, doveadm = {json.dumps(director.doveadm_words)}}}"
-            for sshd, director in zip(self._sshds, ring.directors, strict=True)
+            f"{{ssh = {json.dumps(way.destination)}, doveadm = {json.dumps(director.doveadm_words)}}}"
+            for way, director in zip(self._ways, ring.directors, strict=True)
         )
         known_hosts = json.dumps(str(self._known_hosts))
-        text = f"[clusters.real]\ndirectors = [{directors}]\nknown_hosts = {known_hosts}\ninterval = 1\n{self._more}"
+        text = f"[clusters.real]\ndirectors = [{directors}]\nknown_hosts = {known_hosts}\n{self._more}"
         self._config.write_text(text)
         terminal.start(self.command, width, height, SSH_AUTH_SOCK=str(self._agent.socket))

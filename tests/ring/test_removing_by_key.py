@@ -215,5 +215,5 @@ def users(ring: RealRing) -> set[int]:
 def removal_dashboard(real_sshds: list[Sshd], ring_agent: Agent, hosts: BackendHosts, tmp_path: Path) -> Dashboard:
     """It reaches the backends, too."""
     known_hosts = write_known_hosts(tmp_path / "known_hosts", [*real_sshds, hosts.sshd])
-    access = f'[clusters.real.backends]\nssh = "{hosts.destination}"\ndoveadm = "{hosts.doveadm}"\n'
+    access = f'interval = 1\n[clusters.real.backends]\nssh = "{hosts.destination}"\ndoveadm = "{hosts.doveadm}"\n'
     return Dashboard(real_sshds, ring_agent, known_hosts, tmp_path / "config.toml", access)
