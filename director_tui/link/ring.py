@@ -212,10 +212,10 @@ class DirectorLink:
         A command that did not end in time keeps its slot in sshd, and the peer may be frozen as a whole. Closing frees
         us of it; but not while a changing call runs over it, because old directors crash when its client goes away.
         """
+        if self._connection is not connection:
+            return  # parted with before: that this failed, too, only comes of it
         self.failure = error
         frozen = isinstance(error, NoAnswer)
-        if self._connection is not connection:
-            return
         if connection.lost:
             LOG.warning("%s: the connection was lost", self.name)
             self._connection = None

@@ -410,6 +410,21 @@ async def test_a_command_without_an_answer_ends_its_connection(clock: Clock) -> 
     assert len(ssh.connections) == 2
 
 
+async def test_calls_that_end_with_a_connection_that_was_given_up_are_no_other_reason(clock: Clock) -> None:
+    later: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+    ssh = FakeSsh(lambda _, words: later if "ring" in words else NoAnswer("d1: no answer within 6 s"))
+    ring = ssh.ring("d1")
+    link = ring.links[0]
+    other = asyncio.create_task(link.call(doveadm.ring_status()))
+    with pytest.raises(RingUnreadable, match="no answer within 6 s"):
+        await read(ring)
+    await until(lambda: ssh.last("d1").closed)
+    later.set_result(ConnectionLost("d1: the connection was lost before the command ended"))
+    with pytest.raises(ConnectionLost):
+        await other
+    assert str(link.failure) == "d1: no answer within 6 s"
+
+
 async def test_no_connection_is_closed_while_a_changing_call_runs_over_it(clock: Clock) -> None:
     ssh = FakeSsh(lambda *_: NoAnswer("d1: no answer within 6 s"))
     link = ssh.ring("d1").links[0]
