@@ -307,11 +307,20 @@ class Ring:
         return answer
 
     async def on_every(self, call: Call[ResultT]) -> dict[str, Answer[ResultT] | DirectorTuiError]:
-        """Run a call on every configured director side by side: its answer, or what went wrong there, by name."""
+        """Run a reading call on every configured director side by side: its answer, or what went wrong there, by name.
+
+        A connection that is lost by then says nothing about its director: that is asked once more, over another one.
+        """
 
         async def one(link: DirectorLink) -> Answer[ResultT] | DirectorTuiError:
             try:
-                return await link.call(call)
+                try:
+                    return await link.call(call)
+                except ConnectionLost:
+                    if isinstance(link.failure, NoAnswer):
+                        return link.failure  # it was closed from here, for that
+                    await asyncio.sleep(link.retry_in_s or 0.0)
+                    return await link.call(call)
             except DirectorTuiError as error:
                 return error
 

@@ -540,6 +540,30 @@ async def test_every_director_is_asked_and_one_that_fails_does_not_hide_the_othe
     assert isinstance(answers["d3"], Unreachable)
 
 
+async def test_a_connection_that_was_lost_is_made_anew_before_its_director_counts_as_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ring_module, "BACK_OFF_S", (0.01,))
+    lost: list[Said] = [ConnectionLost("d2: the connection was lost before the command ended")]
+    ssh = FakeSsh(lambda name, _: lost.pop() if name == "d2" and lost else GOOD)
+    answers = await ssh.ring("d1", "d2").on_every(doveadm.status())
+    assert all(isinstance(answer, Answer) for answer in answers.values())
+    assert ssh.attempts == ["d1", "d2", "d2"]
+    lost += [ConnectionLost("d2: lost again"), ConnectionLost("d2: lost")]
+    assert str((await ssh.ring("d1", "d2").on_every(doveadm.status()))["d2"]) == "d2: lost again"
+
+
+async def test_a_director_whose_connection_was_given_up_counts_as_silent_for_that_reason() -> None:
+    later: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+    ssh = FakeSsh(lambda _, words: later if "ring" in words else NoAnswer("d1: no answer within 6 s"))
+    ring = ssh.ring("d1")
+    asking = asyncio.create_task(ring.on_every(doveadm.ring_status()))
+    assert isinstance((await ring.on_every(doveadm.status()))["d1"], NoAnswer)
+    later.set_result(ConnectionLost("d1: the connection was lost before the command ended"))
+    assert str((await asking)["d1"]) == "d1: no answer within 6 s"
+    assert ssh.attempts == ["d1"]
+
+
 async def test_fail_over_leaves_foreign_directors_out() -> None:
     down = {"d1"}
     ssh = FakeSsh(lambda name, _: NOT_RUNNING if name in down else GOOD)
