@@ -31,6 +31,7 @@ class Subject(enum.Enum):
     STATE = "state"
     TAG = "tag"
     RING = "ring"
+    RESTART = "restart"
     LINK = "link"
 
     @property

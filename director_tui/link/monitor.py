@@ -12,7 +12,7 @@ from director_tui.director import doveadm
 from director_tui.director.agreement import disagreements
 from director_tui.director.changes import Change, Subject
 from director_tui.director.failures import refused_by_sudo
-from director_tui.director.model import RingView, Snapshot
+from director_tui.director.model import RingSettings, RingView, Snapshot
 from director_tui.errors import DirectorTuiError
 from director_tui.link.comparison import Comparison
 from director_tui.link.history import History
@@ -25,6 +25,7 @@ from director_tui.link.reading import (
     of_a_ring,
     stale_after_s,
 )
+from director_tui.link.restarts import Restarts
 from director_tui.log import LOG, without_output
 from director_tui.times import SYSTEM_TIMES, Times
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from director_tui.director.model import Backend, RingSettings
+    from director_tui.director.model import Backend
+    from director_tui.link.reading import Restart
     from director_tui.link.ring import Answer, DirectorLink, Ring
 
 RING_BEAT_S: Final = 10.0
@@ -79,6 +81,7 @@ class Monitor:
         self._chosen = ""
         self._home = _Home()
         self._comparison = Comparison()
+        self._restarts = Restarts()
         self._settings_refused = False
         self._settings_wanted = True
         self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=times.mono_s()))
@@ -180,6 +183,7 @@ class Monitor:
         trying = asyncio.get_running_loop().call_later(
             TRYING_AFTER_S, lambda: self._say_trying(asking=self._reading.asking)
         )
+        self._restarts.begin_to_read()
         try:
             answer = await self._ring.on_one(doveadm.status())
         except DirectorTuiError as failure:
@@ -192,30 +196,36 @@ class Monitor:
         was_away = self._reading.link.status is not LinkStatus.LIVE
         switched = before is not None and before.director != answer.director
         ring = before.ring if before is not None and not switched else None
-        if switched:
-            ring = await self._ring_view_of(answer.director)
+        asked = switched or was_away or self._restarts.doubts(answer.value, now)
+        if asked and before is not None:
+            ring = await self._ring_view_of(answer.director) or ring
         taken_s, taken_at = now_s - answer.held_s, now - timedelta(seconds=answer.held_s)
         latency_ms = answer.elapsed_s * 1000
         snapshot = Snapshot(answer.value, ring, answer.director, taken_at, taken_s, latency_ms, self._ring_viewed_s)
         self.history.add(taken_s, {backend.ip: backend.users for backend in snapshot.backends})
-        changed = self._comparison.changes(snapshot, self._views, now)
-        changes = (*self._link_changes(answer.director, now), *changed)
+        changed: tuple[Change, ...] = ()
+        restart = None
+        if not self._restarts.learning:
+            changed = self._comparison.changes(snapshot, self._views, now)
+            restart = self._restarts.judged(snapshot, now)
+        changes = (*self._link_changes(answer.director, now), *changed, *_said(restart))
         # A poll that was under way when the choice was made says nothing about it: the ring still begins with it then.
         if answer.director == self._chosen or self._ring.in_use.name != self._chosen:
             self._chosen = ""
         link = self._live(answer.director, now_s)
-        self._put(replace(self._reading, link=link, snapshot=snapshot, changes=changes))
+        restart = restart or self._lasting_restart(now)
+        self._put(replace(self._reading, link=link, snapshot=snapshot, restart=restart, changes=changes))
         if was_away or switched or changed:
             self._ask_now.set()
-        if not switched and self._ring_view_is_old(now_s, back=was_away):
+        if not asked and self._ring_view_is_old(now_s):
             self._show_ring(await self._ring_view_of(answer.director))
 
-    def _ring_view_is_old(self, now_s: float, *, back: bool) -> bool:
+    def _ring_view_is_old(self, now_s: float) -> bool:
         """Whether to ask for the ring's state again: now and then while it is well, at every poll while it is not."""
         snapshot = self._reading.snapshot
         view = snapshot.ring if snapshot is not None else None
         old = now_s - self._ring_viewed_s >= ring_beat_s(self._interval_s)
-        return back or view is None or not view.healthy or old or self._ring_wanted
+        return view is None or not view.healthy or old or self._ring_wanted
 
     async def _ring_view_of(self, director: str) -> RingView | None:
         """What the director that was read says of the ring; None if nothing. Only its own word tells of its sync."""
@@ -225,6 +235,7 @@ class Monitor:
         except DirectorTuiError:
             return None
         self._ring_viewed_s = self._times.mono_s()
+        self._restarts.viewed(view, self._views)
         return view
 
     def _show_ring(self, view: RingView | None) -> None:
@@ -239,8 +250,16 @@ class Monitor:
             # Nothing to draw at once. Its age, and what it counts up, go with the next reading.
             self._reading = replace(self._reading, snapshot=fresh, changes=())
         else:
-            changes = self._comparison.changes(fresh, self._views, self._times.utc())
+            changes: tuple[Change, ...] = ()
+            if not self._restarts.learning:
+                changes = self._comparison.changes(fresh, self._views, self._times.utc())
             self._put(replace(self._reading, snapshot=fresh, changes=changes))
+
+    def _lasting_restart(self, now: datetime) -> Restart | None:
+        """The one that was seen, until what it has forgotten would be forgotten anyway."""
+        settings = self._reading.settings or RingSettings()
+        restart = self._reading.restart
+        return restart if restart and now - restart.at < timedelta(seconds=settings.user_expire_s) else None
 
     @property
     def _views(self) -> list[RingView]:
@@ -260,6 +279,7 @@ class Monitor:
         own = rings[self._reading.snapshot.director]
         if not isinstance(own, DirectorTuiError) and asked_s > self._ring_viewed_s:
             self._ring_viewed_s = asked_s
+            self._restarts.viewed(own.value, self._views)
             self._show_ring(own.value)
         if self._settings_missing:
             await self._read_settings()
@@ -282,6 +302,7 @@ class Monitor:
         return LinkState(LinkStatus.LIVE, director, since_mono_s=now_s)
 
     def _failed(self, failure: DirectorTuiError) -> Reading:
+        self._restarts.interrupted()
         last = self._reading.link
         if last.status is LinkStatus.LIVE:
             LOG.warning("no director answers: %s", without_output(failure))
@@ -311,6 +332,12 @@ class Monitor:
             return (Change(now, Subject.LINK, director, "no director answers", "reading again"),)
         after = f"left for {director}" if director == self._chosen else f"failed, now reading {director}"
         return (Change(now, Subject.LINK, last.link.director, "", after),)
+
+
+def _said(restart: Restart | None) -> tuple[Change, ...]:
+    if restart is None:
+        return ()
+    return (Change(restart.at, Subject.RESTART, "ring", "", f"restarted whole: it forgot {restart.forgotten}"),)
 
 
 async def read_once(ring: Ring, times: Times = SYSTEM_TIMES) -> Reading:

@@ -11,6 +11,7 @@ from director_tui.director.model import RingView, Snapshot, taking_part
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from director_tui.director.agreement import Disagreement
     from director_tui.director.changes import Change
@@ -65,12 +66,31 @@ class DirectorView:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """That the whole ring began anew, and with what it was configured with: when that was seen, how many ``users`` had
+    been assigned, and how many backends had been ``changed``."""
+
+    at: datetime
+    users: int
+    changed: int
+
+    @property
+    def forgotten(self) -> str:
+        """What the ring has lost, in words."""
+        lost = [f"{self.users:,} user{'s' * (self.users != 1)}"] if self.users else []
+        if self.changed:
+            lost.append(f"changes of {self.changed} backend{'s' * (self.changed != 1)}")
+        return " and ".join(lost)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What is known after a poll. ``snapshot`` is the last good one, None before the first.
 
     ``views`` is what every director said when they were last asked, at ``views_mono_s``; ``asking`` is whether a person
     has asked for another word of them since, that is not there yet. ``settings`` is None until they could be read, and
-    ``note`` says why they couldn't. ``changes`` holds only what is new with this reading.
+    ``note`` says why they couldn't. ``restart`` is the last of the whole ring, as long as an assignment would have
+    lasted. ``changes`` holds only what is new with this reading.
     """
 
     link: LinkState
@@ -79,6 +99,7 @@ class Reading:
     asking: bool = False
     settings: RingSettings | None = None
     note: str = ""
+    restart: Restart | None = None
     changes: tuple[Change, ...] = field(default=(), compare=False)
     views_mono_s: float = field(default=float("-inf"), compare=False)
 

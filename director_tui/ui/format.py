@@ -218,6 +218,8 @@ def change(one: Change, names: Mapping[str, str]) -> list[Piece]:
             bad = one.after in {"left the ring", "not synced"}
             text = f"{one.before} → {one.after}" if one.before else one.after
             return [Piece(f"{who}  "), Piece(text, DANGER if bad else FINE)]
+        case Subject.RESTART:
+            return [Piece(f"{one.of}  "), Piece(one.after, DANGER)]
         case Subject.LINK:
             bad = one.after == "no director answers" or one.after.startswith("failed")
             return [Piece(f"{one.of}  "), Piece(one.after, ATTENTION if bad else FINE)]

@@ -158,6 +158,8 @@ def warnings(reading: Reading) -> list[str]:
         found.append("NO BACKEND AT ALL: every login waits 30 to 60 s and fails")
     if snapshot.tags_without_backend:
         found.append(f"NO USABLE BACKEND for {_tags(snapshot)}: new logins wait 30 to 60 s and fail")
+    if restart := reading.restart:
+        found.append(f"RING RESTARTED WHOLE {restart.at:%H:%M}: forgot {restart.forgotten}")
     if reading.split:
         found.append(f"SPLIT RING: {split_words(reading, naming(reading))}")
     found.extend(f"{shortened(name, 40)} BELONGS TO ANOTHER RING and is left out" for name in foreign(reading.views))
