@@ -13,7 +13,7 @@ from director_tui.director.agreement import disagreements
 from director_tui.director.changes import Change, Subject
 from director_tui.director.failures import refused_by_sudo
 from director_tui.director.model import RingSettings, RingView, Snapshot
-from director_tui.errors import DirectorTuiError
+from director_tui.errors import DirectorTuiError, RingUnreadable
 from director_tui.link.comparison import Comparison
 from director_tui.link.history import History
 from director_tui.link.reading import (
@@ -46,6 +46,9 @@ more than we use here. What changes in the ring or of a backend, the director in
 
 WATCHED_BEAT_S: Final = 3.0
 """How often while somebody looks at what each director says."""
+
+REFUSED_BEAT_S: Final = 15.0
+"""How often a director is asked whose sudo refuses that: it reports each attempt to root over there."""
 
 TRYING_AFTER_S: Final = 0.3
 """An attempt after a failure is said to be under way when it takes so long: one that fails at once would flicker."""
@@ -132,7 +135,7 @@ class Monitor:
         Runs until it is cancelled. A failed poll is a reading, too; a director that hangs does not hold up the others.
         """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._every(lambda: self._interval_s, self._poll_now, self._poll), name="poll")
+            tasks.create_task(self._every(self._poll_beat_s, self._poll_now, self._poll), name="poll")
             tasks.create_task(self._every(self._beat_s, self._ask_now, self._ask_every_director), name="ring")
 
     async def _every(
@@ -151,6 +154,14 @@ class Monitor:
                 async with asyncio.timeout(max(0.0, interval_s() - (loop.time() - began_s))):
                     await now.wait()
 
+    def _poll_beat_s(self) -> float:
+        """How long until the next poll."""
+        return self._wait_after_s(self._reading.link.failure)
+
+    def _wait_after_s(self, failure: DirectorTuiError | None) -> float:
+        causes = failure.causes.values() if isinstance(failure, RingUnreadable) else ()
+        return max(self._interval_s, REFUSED_BEAT_S if any(map(refused_by_sudo, causes)) else 0.0)
+
     def _beat_s(self) -> float:
         """How long until every director is asked again."""
         if self._ring_watched:
@@ -161,7 +172,8 @@ class Monitor:
             and all(view.failure is None and view.ring is not None and view.ring.healthy for view in views)
             and not disagreements({view.director: view.backends for view in views})
         )
-        return CALM_BEAT_S if well and not self._settings_missing else RING_BEAT_S
+        refused = any(view.failure is not None and refused_by_sudo(view.failure) for view in views)
+        return CALM_BEAT_S if refused or (well and not self._settings_missing) else RING_BEAT_S
 
     @property
     def _settings_missing(self) -> bool:
@@ -314,7 +326,7 @@ class Monitor:
             last.director,
             failure,
             last.since_mono_s if last.status is status else now_s,
-            None if retry_in_s is None else now_s + max(retry_in_s, self._interval_s),
+            None if retry_in_s is None else now_s + max(retry_in_s, self._wait_after_s(failure)),
             trying=self._poll_now.is_set(),  # a person asked for another attempt while this one was under way
         )
         changes = (

@@ -624,6 +624,20 @@ async def test_what_only_a_person_can_mend_waits_for_one(ssh: FakeSsh) -> None:
     assert ssh.attempts == ["d1", "d1"]
 
 
+async def test_a_sudo_that_refuses_is_not_asked_at_every_interval(ssh: FakeSsh, directors: FakeDirectors) -> None:
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        directors.instead["d1"] = Reply(1, b"", b"sudo: a password is required\n", 0.01)
+        await watch.until(lambda reading: live(reading) and reading.link.director == "d2")
+        directors.instead |= dict.fromkeys(["d2", "d3"], NOT_RUNNING)
+        lost = await watch.until(lambda reading: reading.link.status is LinkStatus.RECONNECTING)
+        assert lost.link.retry_at_mono_s is not None
+        assert lost.link.retry_at_mono_s - time.monotonic() > monitor_module.REFUSED_BEAT_S / 2
+        directors.instead.clear()
+        watch.monitor.read_now()
+        await watch.until(live)
+
+
 async def test_read_now_takes_a_reading_at_once(ssh: FakeSsh, directors: FakeDirectors) -> None:
     async with watching(ssh.ring("d1", interval_s=3600.0)) as watch:
         await watch.until(complete)
