@@ -62,21 +62,6 @@ def test_the_details_of_a_backend_and_its_ip_in_the_clipboard(
     terminal.wait_for(f"{GONE} 0")
 
 
-def test_all_directors_stopped_and_back(terminal: Terminal, dashboard: Dashboard, make_ring: MakeRing) -> None:
-    ring = make_ring()
-    dashboard.open(terminal, ring, 110, 30)
-    terminal.wait_for("LIVE", "ring 3/3 synced", *IPS)
-    for director in ring.directors:
-        director.stop()
-    terminal.wait_for("STALE", "RECONNECTING", "nobody listens on the director socket", *IPS, limit_s=40)
-    for director in ring.directors:
-        director.start()
-    terminal.wait_for("LIVE", "ring 3/3 synced", *IPS, limit_s=40)
-    assert not terminal.shows("STALE")
-    terminal.press("C-q")
-    terminal.wait_for(f"{GONE} 0")
-
-
 def test_each_director_says_what_it_sees_and_another_one_is_chosen(
     terminal: Terminal, dashboard: Dashboard, real_ring: RealRing
 ) -> None:

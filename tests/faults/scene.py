@@ -38,10 +38,11 @@ class Scene:
         self._vhosts = 100
         self._events: list[str] = []
         self._changes: list[tuple[object, object]] = []
+        self._seen: set[str] = set()
 
     def open(self) -> None:
         """Returns when all is well, and a change by somebody else is among the events."""
-        self._dashboard.open(self.terminal, self.ring, 120, 36)
+        self._dashboard.open(self.terminal, self.ring, 120, 60)
         self.sees("● LIVE", f"ring {len(self.ring.directors)}/{len(self.ring.directors)} synced", *IPS)
         self.somebody_changes()
         self.sees_the_changes()
@@ -50,22 +51,34 @@ class Scene:
         """A change by somebody else, through the director that is configured last."""
         before, self._vhosts = self._vhosts, self._vhosts - 10
         self.ring.directors[-1].doveadm("director", "update", CHANGED, str(self._vhosts))
+        self._note(before)
+
+    def _note(self, before: int) -> None:
         self._events.append(f"{CHANGED}  vhosts {before} → {self._vhosts}")
         self._changes.append(({CHANGED: {"vhosts": before}}, {CHANGED: {"vhosts": self._vhosts}}))
 
     def sees_the_changes(self) -> None:
-        """Every one so far stands among the events."""
-        self.sees(*self._events)
+        """The last of them is among the events; there is no room for all."""
+        self.sees(self._events[-1])
+
+    def begins_anew(self) -> None:
+        """The ring has forgotten what somebody had changed."""
+        before, self._vhosts = self._vhosts, 100
+        self._note(before)
 
     def breaks(self) -> None:
         """To be said just before the fault is injected."""
         self._measured.injected(self._journal)
 
     def notices(self, *texts: str) -> None:
-        """The first sign of the fault; the last good table and the events stay on the screen."""
+        """The first sign of the fault."""
         self.sees(*texts)
+        self.noticed()
+
+    def noticed(self) -> None:
+        """There was a sign of it. The last good table and the events are still there."""
         self._measured.noticed()
-        assert self.terminal.shows(*IPS, *self._events), "\n".join(self.terminal.lines())
+        self._table_stays()
 
     def mended(self) -> None:
         """To be said just after the fault was ended."""
@@ -73,6 +86,7 @@ class Scene:
 
     def sees(self, *texts: str) -> None:
         self.terminal.wait_for(*texts, limit_s=LIMIT_S)
+        self._seen.update(texts)
 
     def recovers(self, *texts: str) -> None:
         """All is live again."""
@@ -80,13 +94,19 @@ class Scene:
         self._measured.recovered()
 
     def lost_nothing(self) -> None:
-        """The table is whole, every change is among the events and in the journal, and the program is there to quit."""
+        """The table is whole, a change that is made now is among the events, and the journal has every change and no
+        other: before the fault, while it lasted, and now. And the program is there to quit."""
         self.sees("● LIVE", *IPS)
+        self.somebody_changes()
         self.sees_the_changes()
+        assert self._seen.issuperset(self._measured.fault.says)
         assert wait_until(self._journal_has_the_changes, LIMIT_S), self._journal.read_text()
         self._measured.lost_nothing()
         self.terminal.press("q")
         self.sees(f"{GONE} 0")
+
+    def _table_stays(self) -> None:
+        assert self.terminal.shows(*IPS, *self._events), "\n".join(self.terminal.lines())
 
     def _journal_has_the_changes(self) -> bool:
         """The screen may be faster than the disk."""

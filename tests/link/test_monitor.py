@@ -950,40 +950,6 @@ async def test_real_directors_that_stop_and_start(
 
 
 @pytest_real
-async def test_real_a_session_that_is_killed_is_made_anew(
-    real_ring: RealRing, real_sshds: list[Sshd], ring_known_hosts: Path
-) -> None:
-    async with watching(open_ring(real_ring.directors, real_sshds, ring_known_hosts)) as watch:
-        await watch.until(complete)
-        before = set(real_sshds[0].session_pids())
-        await asyncio.to_thread(real_sshds[0].kill_sessions)
-        killed_s = time.monotonic()
-        await watch.until(lambda reading: reading.snapshot and reading.snapshot.taken_mono_s > killed_s)
-        # Whether a reading was under way decides if it goes on from here or from the next; it never stops.
-        await watch.until(lambda _: set(real_sshds[0].session_pids()) - before)
-        assert {each.link.status for each in watch.readings} == {LinkStatus.LIVE}
-
-
-@pytest_real
-async def test_real_a_session_that_is_frozen_is_left_for_another_director(
-    real_ring: RealRing, real_sshds: list[Sshd], ring_known_hosts: Path
-) -> None:
-    names = [sshd.destination for sshd in real_sshds]
-    async with watching(open_ring(real_ring.directors, real_sshds, ring_known_hosts)) as watch:
-        await watch.until(complete)
-        frozen = set(real_sshds[0].session_pids())
-        real_sshds[0].freeze_sessions()
-        reading = await watch.until(lambda reading: live(reading) and reading.link.director == names[1])
-        assert reading.snapshot is not None
-        assert len(reading.snapshot.backends) == 8
-        assert (Subject.LINK, names[0], "", f"failed, now reading {names[1]}") in watch.changes
-        # The frozen one is given up, and the director heard again over a new connection.
-        await watch.until(lambda reading: set(real_sshds[0].session_pids()) - frozen)
-        await watch.until(lambda reading: not reading.views[0].failure)
-        assert {each.link.status for each in watch.readings} == {LinkStatus.LIVE}
-
-
-@pytest_real
 async def test_real_all_sessions_frozen_are_left_for_new_ones(
     real_ring: RealRing, real_sshds: list[Sshd], ring_known_hosts: Path
 ) -> None:
@@ -999,29 +965,6 @@ async def test_real_all_sessions_frozen_are_left_for_new_ones(
         assert back.link.director == real_sshds[0].destination, "the first that was given up is the first to be back"
         assert {pid for sshd in real_sshds for pid in sshd.session_pids()} - frozen
         await watch.until(lambda reading: not any(view.failure for view in reading.views))
-
-
-@pytest_real
-async def test_real_every_session_killed_and_no_sshd_there(
-    real_ring: RealRing, make_sshd: Callable[..., Sshd], ring_agent: Agent, real_sshds: list[Sshd], tmp_path: Path
-) -> None:
-    sshd = make_sshd(client_key=real_sshds[0].client_key)
-    ring = open_ring(real_ring.directors[:1], [sshd], sshd.known_hosts)
-    async with watching(ring) as watch:
-        good = await watch.until(complete)
-        await asyncio.to_thread(sshd.stop)
-        lost = await watch.until(lambda reading: reading.link.status is LinkStatus.RECONNECTING)
-        assert lost.snapshot is not None
-        assert good.snapshot is not None
-        assert lost.snapshot.backends == good.snapshot.backends
-        await watch.until(lambda reading: isinstance(_cause(reading), Unreachable))
-        await asyncio.to_thread(sshd.start)
-        await watch.until(live)
-
-
-def _cause(reading: Reading) -> Exception | None:
-    failure = reading.link.failure
-    return next(iter(failure.causes.values())) if isinstance(failure, RingUnreadable) else failure
 
 
 @pytest_real

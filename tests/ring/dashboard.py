@@ -26,14 +26,21 @@ class Dashboard:
     """Starts director-tui on a ring in a terminal."""
 
     def __init__(
-        self, ways: Sequence[Reached], agent: Agent, known_hosts: Path, config: Path, more: str = "interval = 1\n"
+        self,
+        ways: Sequence[Reached],
+        agent: Agent,
+        known_hosts: Path,
+        config: Path,
+        more: str = "interval = 1\n",
+        sudo: str = "",
     ) -> None:
-        """``more`` is what the configuration has beside the directors."""
+        """``more`` is what the configuration has beside the directors, ``sudo`` the words before each doveadm."""
         self._ways = ways
         self._agent = agent
         self._known_hosts = known_hosts
         self._config = config
         self._more = more
+        self._sudo = sudo
 
     @property
     def command(self) -> list[str]:
@@ -42,7 +49,7 @@ class Dashboard:
 
     def open(self, terminal: Terminal, ring: RealRing, width: int, height: int) -> None:
         directors = ", ".join(
-            f"{{ssh = {json.dumps(way.destination)}, doveadm = {json.dumps(director.doveadm_words)}}}"
+            f"{{ssh = {json.dumps(way.destination)}, doveadm = {json.dumps(self._sudo + director.doveadm_words)}}}"
             for way, director in zip(self._ways, ring.directors, strict=True)
         )
         known_hosts = json.dumps(str(self._known_hosts))

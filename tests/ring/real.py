@@ -41,6 +41,8 @@ def missing() -> list[str]:
         lacks.append("dovecot-core")
     if not _has_program("imap-login"):
         lacks.append("dovecot-imapd")
+    if not shutil.which("faketime"):
+        lacks.append("faketime")
     return lacks
 
 
@@ -53,6 +55,7 @@ class RealDirector:
     port: int
     imap_port: int
     folder: Path
+    words_folder: str = ""  # where the programs are that the words name: see _put_ports_right()
     running: bool = False  # between start() and stop(), whatever became of its processes
 
     @property
@@ -72,11 +75,11 @@ class RealDirector:
     @property
     def doveadm_words(self) -> str:
         """How a shell, a remote one too, calls this director's doveadm."""
-        return f"doveadm -c {self.config}"
+        return f"{self.words_folder}doveadm -c {self.config}"
 
     @property
     def doveconf_words(self) -> str:
-        return f"doveconf -c {self.config}"
+        return f"{self.words_folder}doveconf -c {self.config}"
 
     def doveadm(self, *args: str, check: bool = True, timeout_s: float = 90) -> subprocess.CompletedProcess[bytes]:
         """Run doveadm here, without SSH, in the environment that the program asks for (TZ=UTC LC_ALL=C)."""
@@ -97,12 +100,18 @@ class RealDirector:
         lines[places[0]] = f"{name} = {value}"
         self.config.write_text("\n".join(lines) + "\n")
 
-    def start(self) -> None:
-        """Returns when the admin socket listens; that the ring is in sync again is wait_synced()'s to say."""
+    def start(self, clock: str = "") -> None:
+        """Returns when the admin socket listens; that the ring is in sync again is wait_synced()'s to say.
+
+        clock: by how much its clock is wrong, as faketime(1) has it ("-1h").
+        """
+        environment = dict(ENVIRONMENT)
+        if clock:
+            environment |= {"LD_PRELOAD": _libfaketime(), "FAKETIME": clock, "DONT_FAKE_MONOTONIC": "1"}
         output = self.folder / "start.log"
         with output.open("wb") as out:  # not a pipe: the daemon keeps it open, and reading to its end never ends
             started = subprocess.run(
-                ["dovecot", "-c", self.config], env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                ["dovecot", "-c", self.config], env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 timeout=30, check=False,
             )  # fmt: skip
         if started.returncode != 0:
@@ -125,6 +134,10 @@ class RealDirector:
         if not gone:
             processes.end([*everything, *processes.group(master)])
         (self.folder / "run" / "master.pid").unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """SIGKILL its director process; its master starts another one when somebody connects."""
+        processes.send(self._director_processes(), signal.SIGKILL)
 
     def freeze(self) -> None:
         """SIGSTOP its director process: connections stand, nothing answers."""
@@ -166,6 +179,12 @@ class RealDirector:
         """How many assigned users this director knows."""
         return sum(int(row["users"]) for row in self.backends())
 
+    @property
+    def directs(self) -> bool:
+        """Whether it has a director process: the master starts one when somebody connects."""
+        master = self.master_pid()
+        return master is not None and any(each.name == "director" for each in processes.group(master))
+
     def _director_processes(self) -> list[processes.Process]:
         master = self.master_pid()
         found = [] if master is None else [each for each in processes.group(master) if each.name == "director"]
@@ -189,8 +208,9 @@ class RealRing:
     """The ring, between `with RealRing() as ring:` and its end. Entering waits until every director says it is synced.
 
     settings: further dovecot.conf settings, such as {"director_user_kick_delay": "0"}. can_split: whether there are to
-    be links for cut_off(); each director then shows the others at ports other than those at which they listen. tagging:
-    whether who logs in has the tag that the name says; Dovecot before 2.2.33 has no %{if} for that.
+    be links for cut_off(); each director then shows the others at ports other than those at which they listen, but not
+    to whoever uses its doveadm_words. tagging: whether who logs in has the tag that the name says; Dovecot before
+    2.2.33 has no %{if} for that.
     """
 
     def __init__(
@@ -230,6 +250,8 @@ class RealRing:
                 director.config.write_text(
                     _configuration(director, members, self._backends, self._passdb_args, self._settings)
                 )
+                if self._can_split:
+                    _put_ports_right(director, ports)
                 director.start()
             self.wait_synced()
             self._cleanup = cleanup.pop_all()
@@ -338,6 +360,30 @@ def _lay_out(folder: Path, size: int) -> list[RealDirector]:
     return directors
 
 
+def _libfaketime() -> str:
+    """What faketime(1) loads into a program."""
+    words = ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"]
+    return subprocess.check_output(words, text=True).strip()
+
+
+def _put_ports_right(director: RealDirector, ports: Mapping[str, Mapping[str, int]]) -> None:
+    """Let its words name programs that print, for each of the others, where it really listens."""
+    director.words_folder = f"{director.folder}/"
+    right = "; ".join(f"s/^{ip}\t{port}\t/{ip}\t{ports[ip][ip]}\t/" for ip, port in ports[director.ip].items())
+    script = f"""\
+#!/bin/sh
+printed=$(mktemp {director.folder}/printed.XXXXXX)
+doveadm "$@" > "$printed"
+status=$?
+sed '{right}' "$printed"
+rm "$printed"
+exit $status
+"""
+    for name, text in (("doveadm", script), ("doveconf", '#!/bin/sh\nexec doveconf "$@"\n')):
+        (director.folder / name).write_text(text)
+        (director.folder / name).chmod(0o755)
+
+
 def _configuration(
     director: RealDirector, members: str, backends: str, passdb_args: str, settings: Mapping[str, str]
 ) -> str:
@@ -352,6 +398,7 @@ def _configuration(
 base_dir = {director.folder}/run
 state_dir = {director.folder}/state
 log_path = {director.folder}/dovecot.log
+import_environment = TZ LD_PRELOAD FAKETIME DONT_FAKE_MONOTONIC
 instance_name = {director.name}
 protocols = imap
 ssl = no

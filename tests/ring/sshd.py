@@ -29,9 +29,9 @@ SSHD = shutil.which("sshd", path=PATH)
 
 
 def missing() -> list[str]:
-    """What sshd and its client lack on this machine, in Debian's package names."""
+    """What sshd, its client and the login shells lack on this machine, in Debian's package names."""
     there = SSHD and all(shutil.which(name, path=PATH) for name in ("ssh", "ssh-keygen", "ssh-agent", "ssh-add"))
-    return [] if there else ["openssh-server"]
+    return ([] if there else ["openssh-server"]) + ([] if shutil.which("csh") else ["tcsh"])
 
 
 class Sshd:
@@ -109,6 +109,16 @@ class Sshd:
         )
         if not processes.wait_until(lambda: self._up() or self._exited(), 10) or self._exited():
             raise RuntimeError(f"{self.name}: sshd doesn't start: {self.log_text()}")
+
+    def configure(self, *extra: str) -> None:
+        """Put these lines in front of its configuration, for connections that are made from now on."""
+        (self._folder / "sshd_config").write_text("".join(f"{line}\n" for line in extra) + self._server_configuration())
+        if self._listener is None:
+            return
+        begun = self._listening()
+        self._signal_listener(signal.SIGHUP)
+        if not processes.wait_until(lambda: self._listening() > begun or self._exited(), 10) or self._exited():
+            raise RuntimeError(f"{self.name}: sshd doesn't take its configuration: {self.log_text()}")
 
     def restrict(self, options: str) -> None:
         """From now on the client's key lets in with these options only: those of authorized_keys(5)."""
@@ -188,6 +198,10 @@ class Sshd:
 
     def _up(self) -> bool:
         return processes.read_pid(self._folder / "sshd.pid") is not None  # written once it listens
+
+    def _listening(self) -> int:
+        """How often it has begun to listen."""
+        return self.log_text().count("Server listening on ")
 
     def _exited(self) -> bool:
         return self._listener is not None and self._listener.poll() is not None
