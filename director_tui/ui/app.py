@@ -25,6 +25,7 @@ from director_tui.ui.commands import commands_of
 from director_tui.ui.dashboard import Dashboard
 from director_tui.ui.dialog_queue import DialogQueue
 from director_tui.ui.dialogs import Dialog, QuestionDialog
+from director_tui.ui.driver import Driver
 from director_tui.ui.host_key_offers import HostKeyOffers
 from director_tui.ui.journal_views import JournalViews
 from director_tui.ui.live import LiveScreen
@@ -35,6 +36,7 @@ from director_tui.ui.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+    from rich.console import RenderableType
     from textual.binding import BindingType
     from textual.command import Provider
     from textual.filter import LineFilter
@@ -99,7 +101,7 @@ class DirectorApp(App[None], inherit_bindings=False):
         times: Times = SYSTEM_TIMES,
         make_executor: MakeExecutor = make_executor,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=Driver)
         self._open_ring = open_ring
         self._make_executor = make_executor
         self._times = times
@@ -135,6 +137,9 @@ class DirectorApp(App[None], inherit_bindings=False):
     def _told_to_end(self, number: signal.Signals) -> None:
         """Killed, or the terminal was closed: leave like by q, so that nothing stays behind."""
         self.exit(return_code=128 + number)
+
+    def on_driver_hung_up(self) -> None:
+        self._told_to_end(signal.SIGHUP)
 
     def _failed_to_show(self, error: BaseException) -> None:
         """How far an operation is can't be drawn: that ends the program, but not the operation."""
@@ -516,6 +521,11 @@ class DirectorApp(App[None], inherit_bindings=False):
             words.append(f"it can't be remembered: {error}")
         self.notify("\n".join(words), markup=False, timeout=2 if len(words) == 1 else 8)
 
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Draw. Not for a terminal that takes nothing at the moment: what it has missed is drawn when it does again."""
+        if not (isinstance(self._driver, Driver) and self._driver.behind):
+            super()._display(screen, renderable)
+
     def refresh_css(self, animate: bool = True) -> None:
         """Parse the styles for another theme. Textual also does it for the first one, with which they were just parsed:
         that would be a tenth of the time to the first frame."""
@@ -550,9 +560,12 @@ class DirectorApp(App[None], inherit_bindings=False):
             )
 
     async def on_unmount(self) -> None:
-        for number in ENDING_SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(number)
-        await asyncio.gather(_end(self._operating, self._watch), *self._ending)
+        try:
+            await asyncio.gather(_end(self._operating, self._watch), *self._ending)
+        finally:
+            # Not before: who closes a terminal is told so twice, by it and by the kernel.
+            for number in ENDING_SIGNALS:
+                asyncio.get_running_loop().remove_signal_handler(number)
 
 
 async def _end(operating: Operating, watch: Watch) -> None:
