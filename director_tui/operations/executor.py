@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -36,8 +37,7 @@ from director_tui.text import clean
 from director_tui.times import SYSTEM_TIMES, Times
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
-    from contextlib import AbstractContextManager, ExitStack
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from director_tui.config import ClusterConfig
     from director_tui.link.reading import Reading
@@ -147,8 +147,10 @@ class Executor:
                 await asyncio.wait([last])  # it is over, but may not have given its lock back yet
             elif self._held is not None:
                 await asyncio.to_thread(self._held.close)
-            async with beside_the_loop(partial(self._lock, plan)) as held:
+            unlocked: list[str] = []
+            async with beside_the_loop(partial(self._lock, plan, unlocked.append)) as held:
                 self._held = held
+                progress = replace(progress, notes=(*progress.notes, *unlocked))
                 reading = await self._checked(plan)
                 await self._check_flushes(plan, reading, override)
                 if self._looking_again is not None:  # what it looks for would be mixed up with what is done now
@@ -189,10 +191,19 @@ class Executor:
     def _uploaded(self, task: asyncio.Task[Progress]) -> None:
         self._uploads = {ip: one for ip, one in self._uploads.items() if one is not task}
 
-    def _lock(self, plan: Plan) -> AbstractContextManager[None]:
-        user = plan.request.user
-        title = self.journal.as_kept(plan.title, (user,)) if user else plan.title
-        return operation_lock(self._cluster.name, title, self._times.utc())
+    @contextmanager
+    def _lock(self, plan: Plan, say: Callable[[str], None]) -> Iterator[None]:
+        """Held as long as this stands. No reason not to stop everything is a disk on which nothing can be locked."""
+        with ExitStack() as held:
+            try:
+                user = plan.request.user
+                title = self.journal.as_kept(plan.title, (user,)) if user else plan.title
+                held.enter_context(operation_lock(self._cluster.name, title, self._times.utc()))
+            except StateError as error:
+                if plan.request.emergency is not Emergency.STOP:
+                    raise
+                say(f"another director-tui on this machine is not kept from changing anything meanwhile: {error}")
+            yield
 
     async def _checked(self, plan: Plan) -> Reading:
         """A fresh reading on which the plan still stands. Raises OperationRefused, and PlanOutdated."""

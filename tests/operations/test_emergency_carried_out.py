@@ -343,6 +343,25 @@ async def test_a_disk_that_takes_nothing_is_no_obstacle_to_disconnecting_everyon
             await made.run(Request(Verb.FLUSH, (Target(A),)))
 
 
+async def test_a_state_folder_that_can_not_even_be_locked_is_no_obstacle_to_a_stop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    async with bench() as made:
+        counted(made, COUNTS)
+        plan = await to_stop(made)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+        ended = await made.another_executor().run(plan, "")
+        assert ended.outcome is Outcome.APPLIED
+        assert not any(counts(made).values())
+        assert ended.notes[0].startswith("another director-tui on this machine is not kept from changing anything")
+        assert "operation.lock can't be locked: " in ended.notes[0]
+        assert "kept d1, d2 and d3" in ended.notes
+        # Nothing else begins that nobody is kept away from.
+        with pytest.raises(OperationRefused, match=r"nothing was sent: .*operation\.lock can't be locked"):
+            await made.another_executor().run(await to_recover(made), "")
+
+
 async def test_nothing_is_sent_where_the_record_can_be_kept_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     async with bench(records="no\tfolder") as made:
         counted(made, COUNTS)
