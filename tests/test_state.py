@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import resource
 import stat
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +29,7 @@ from director_tui.state import (
     state_names,
     write_state,
 )
+from tests.disk import no_file_larger_than
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,16 +161,6 @@ def test_lines_are_on_disk_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     assert synced == [("log", b"one\ntwo\n"), ("mail-eu", b"")]
     append_state("mail-eu", "log", [b"three"])
     assert synced[2:] == [("log", b"one\ntwo\nthree\n")]
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", range(0, 12, 3))

@@ -15,6 +15,7 @@ import hmac
 import os
 import re
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -166,7 +167,10 @@ def refusal(
 
 
 def add_to_known_hosts(error: HostKeyUnknown) -> None:
-    """Append the offered key to the file that the error names, and see it to the disk. Raises OSError."""
+    """Append the offered key to the file that the error names, and see it to the disk.
+
+    Raises OSError. Then nothing of the line is left there, as far as the disk lets it be taken back.
+    """
     file = expand_home(error.known_hosts)
     if not file.parent.is_dir():
         file.parent.mkdir(mode=0o700, parents=True)
@@ -174,8 +178,15 @@ def add_to_known_hosts(error: HostKeyUnknown) -> None:
     try:
         check_plain(descriptor)
         start = b"" if _ends_with_newline(descriptor) else b"\n"
-        os.write(descriptor, start + error.line.encode("utf-8", "surrogateescape") + b"\n")
-        os.fsync(descriptor)
+        end, added = os.fstat(descriptor).st_size, start + error.line.encode("utf-8", "surrogateescape") + b"\n"
+        try:
+            while added:  # a full disk takes a part first, and says why only then
+                added = added[os.write(descriptor, added) :]
+            os.fsync(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, end)
+            raise
     finally:
         os.close(descriptor)
 

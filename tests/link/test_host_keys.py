@@ -17,6 +17,7 @@ from director_tui.link import host_keys
 from director_tui.link.host_keys import HostKey, KnownKeys, Verdict, add_to_known_hosts, key_from_line, known_keys
 from director_tui.link.ssh_config import HostConfig
 from director_tui.link.ssh_keys import read_key_file, user_certificates
+from tests.disk import no_file_larger_than
 from tests.link.ssh_setup import host_block, write_config
 from tests.ring.sshd import make_key
 
@@ -151,6 +152,21 @@ async def test_a_line_is_never_added_to_another(sshd: Sshd, make_ssh: MakeSsh) -
     add_to_known_hosts(caught.value)
     assert sshd.known_hosts.read_text() == f"other ssh-ed25519 AAAA\n{caught.value.line}\n"
     assert await works(make_ssh, sshd.ssh_config)
+
+
+def test_no_half_line_stays_where_there_is_no_room(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    before = "other ssh-ed25519 AAAA\n"
+    file.write_text(before)
+    line = f"dir1 ssh-ed25519 {base64.b64encode(os.urandom(51)).decode()}"
+    error = HostKeyUnknown(
+        *("unknown", ""), host="dir1", port=22, algorithm="", fingerprint="", line=line, known_hosts=str(file)
+    )
+    with no_file_larger_than(len(before) + 40), pytest.raises(OSError, match="File too large"):
+        add_to_known_hosts(error)
+    assert file.read_text() == before
+    add_to_known_hosts(error)
+    assert file.read_text() == f"{before}{line}\n"
 
 
 @pytest.mark.parametrize("known_hosts", ["none", "/dev/null", "/no/such/file"])
