@@ -107,14 +107,17 @@ class _Lines(logging.Handler):
         super().__init__()
         self.file: Final = file
         self._descriptor = descriptor
+        self._torn = False
 
     def emit(self, record: logging.LogRecord) -> None:
         time = iso(datetime.fromtimestamp(record.created, UTC))
-        line = f"{time} {record.levelname.lower():<7} {clean(_text(record))}\n"
+        text = f"{time} {record.levelname.lower():<7} {clean(_text(record))}\n"
+        line = (b"\n" if self._torn else b"") + text.encode("utf-8", "replace")
         try:
-            os.write(self._descriptor, line.encode("utf-8", "replace"))
+            written = os.write(self._descriptor, line)
         except OSError:
             return
+        self._torn = written < len(line)
 
     def close(self) -> None:
         super().close()

@@ -28,6 +28,7 @@ from director_tui.errors import (
 from director_tui.link.ring import Ring
 from director_tui.log import LOG, Troubles, open_log, without_output
 from director_tui.operations.plan import Request, Verb
+from tests.disk import no_file_larger_than
 from tests.operations.fakes import IPS, bench
 from tests.ui.fakes import FakeReply, FakeRing, cluster, dashboard
 
@@ -112,6 +113,18 @@ def test_a_disk_that_is_full_is_not_in_the_way(file: Path, monkeypatch: pytest.M
     monkeypatch.undo()
     LOG.warning("kept")
     assert [line for line in lines(file) if "begins" not in line] == ["warning kept"]
+
+
+def test_a_line_begins_behind_one_for_which_there_was_no_room(file: Path) -> None:
+    open_log(file, "info")
+    with no_file_larger_than(file.stat().st_size + 30):
+        LOG.warning("torn: there was not enough room for it")
+        LOG.warning("lost")
+    LOG.warning("kept")
+    LOG.warning("kept, too")
+    torn, *after = file.read_text().splitlines()[1:]
+    assert len(torn) == 30
+    assert [line.partition(" warning ")[2] for line in after] == ["kept", "kept, too"]
 
 
 def test_without_the_option_nothing_is_logged_anywhere() -> None:
