@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,15 +12,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def _mono_s() -> float:
+    """Python's own stands still while the machine sleeps: what was read before would look as if it were of now."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    elif sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
+    else:
+        return time.monotonic()
+
+
 def _utc() -> datetime:
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """``mono_s`` is a clock that only goes forward, in seconds, for ages and durations; ``utc`` the time of day."""
+    """Where ages and times are from.
 
-    mono_s: Callable[[], float] = time.monotonic
+    ``mono_s`` is a clock that only goes forward, in seconds, for ages and durations, also while the machine sleeps;
+    ``utc`` is the time of day. How long something is waited for goes by the event loop, which sleeps with the machine.
+    """
+
+    mono_s: Callable[[], float] = _mono_s
     utc: Callable[[], datetime] = _utc
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from director_tui.link.monitor import Monitor, read_once, ring_beat_s
 from director_tui.link.reading import DirectorView, LinkStatus, Reading, foreign, stale_after_s, undecided
 from director_tui.link.ring import Ring
 from director_tui.link.ssh import Reply, Ssh
+from director_tui.times import SYSTEM_TIMES
 from tests.link.fakes import FakeDirectors, FakeSsh, ring_output, status_output, until
 
 if TYPE_CHECKING:
@@ -290,13 +290,13 @@ async def test_the_state_of_the_ring_has_an_age_of_its_own(ssh: FakeSsh, directo
         await watch.until(complete)
         await watch.until(lambda reading: _ring_lag_s(reading) < 1.0)
         directors.ring_status = NOT_RUNNING
-        failed_s = time.monotonic()
+        failed_s = SYSTEM_TIMES.mono_s()
         late = await watch.until(lambda reading: _ring_lag_s(reading) > 3 * SOON_S)
         assert live(late)
         assert late.snapshot is not None
         assert late.snapshot.ring_taken_mono_s <= failed_s + SOON_S
         directors.ring_status = None
-        back_s = time.monotonic()
+        back_s = SYSTEM_TIMES.mono_s()
         await watch.until(lambda reading: reading.snapshot and reading.snapshot.ring_taken_mono_s >= back_s)
     assert watch.changes == []
 
@@ -377,7 +377,7 @@ async def test_an_answer_that_was_held_back_is_as_old_as_it_is(ssh: FakeSsh, mon
     async with watching(ring) as watch:
         reading = await watch.until(live)
         assert reading.snapshot is not None
-        assert reading.snapshot.taken_mono_s <= time.monotonic() - 4.0
+        assert reading.snapshot.taken_mono_s <= SYSTEM_TIMES.mono_s() - 4.0
         assert reading.snapshot.taken_at <= datetime.now(UTC) - timedelta(seconds=4.0)
 
 
@@ -632,7 +632,7 @@ async def test_a_sudo_that_refuses_is_not_asked_at_every_interval(ssh: FakeSsh, 
         directors.instead |= dict.fromkeys(["d2", "d3"], NOT_RUNNING)
         lost = await watch.until(lambda reading: reading.link.status is LinkStatus.RECONNECTING)
         assert lost.link.retry_at_mono_s is not None
-        assert lost.link.retry_at_mono_s - time.monotonic() > monitor_module.REFUSED_BEAT_S / 2
+        assert lost.link.retry_at_mono_s - SYSTEM_TIMES.mono_s() > monitor_module.REFUSED_BEAT_S / 2
         directors.instead.clear()
         watch.monitor.read_now()
         await watch.until(live)
@@ -958,7 +958,7 @@ async def test_real_all_sessions_frozen_are_left_for_new_ones(
         frozen = {pid for sshd in real_sshds for pid in sshd.session_pids()}
         for sshd in real_sshds:
             sshd.freeze_sessions()
-        frozen_s = time.monotonic()
+        frozen_s = SYSTEM_TIMES.mono_s()
         back = await watch.until(
             lambda reading: live(reading) and reading.snapshot and reading.snapshot.taken_mono_s > frozen_s + 1.0
         )
