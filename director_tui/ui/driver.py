@@ -7,6 +7,7 @@ the connection to a jump host hangs) the whole program would wait for it, operat
 
 from __future__ import annotations
 
+import locale
 import os
 import select
 import threading
@@ -18,8 +19,12 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from director_tui.ui.glyphs import alphabet_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from director_tui.ui.glyphs import Alphabet
 
 BACKLOG_BYTES: Final = 32 * 1024
 """With so much that the terminal has not taken yet nothing more is drawn: it would only be shown later and later."""
@@ -47,7 +52,8 @@ class Driver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         self._finish()
-        self._output = Output(STANDARD_ERROR, gone=self._hang_up, caught_up=self._draw_anew)
+        self._alphabet = alphabet_of(os.environ.get("TERM", ""), locale.getencoding())
+        self._output = Output(STANDARD_ERROR, self._alphabet, gone=self._hang_up, caught_up=self._draw_anew)
         self._output.start()
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
@@ -61,7 +67,7 @@ class Driver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Textual's would end the program at the first byte that is no UTF-8, and run hot at the end of input."""
-        decoder = getincrementaldecoder("utf-8")("replace")
+        decoder = getincrementaldecoder(self._alphabet.typed_as)("replace")
         parser = XTermParser(self._debug)
         while not self.exit_event.is_set():
             if select.select([self.fileno], [], [], TICK_S)[0]:
@@ -92,9 +98,12 @@ class Output(threading.Thread):
     :attr:`behind`; both from this thread.
     """
 
-    def __init__(self, terminal: int, *, gone: Callable[[], None], caught_up: Callable[[], None]) -> None:
+    def __init__(
+        self, terminal: int, alphabet: Alphabet, *, gone: Callable[[], None], caught_up: Callable[[], None]
+    ) -> None:
         super().__init__(daemon=True, name="terminal")
         self._terminal = terminal
+        self._alphabet = alphabet
         self._gone = gone
         self._caught_up = caught_up
         self._waiting: deque[bytes] = deque()
@@ -111,7 +120,7 @@ class Output(threading.Thread):
             return self._behind
 
     def write(self, text: str) -> None:
-        data = text.encode("utf-8", "replace")
+        data = self._alphabet.encode(text)
         with self._changed:
             if not self._ends:
                 self._waiting.append(data)

@@ -1,0 +1,73 @@
+"""What a terminal is sent in the place of glyphs that it can't show: others of one cell each.
+
+A Linux console has a font of 512 characters at most: here are those that both Debian's and the kernel's own have. A
+terminal that is no UTF-8 gets ASCII. What the program says is never in a glyph alone, so that nothing is lost by it.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ASCII: Final = (
+    ("▁▂", "_"),
+    ("▃▄╌╍─━–—−·▔▀", "-"),
+    ("▅▆", "="),
+    ("▇█▉▊▋▌▐", "#"),
+    ("▍▎▏", " "),
+    ("│┃├┤╵╷▕", "|"),
+    ("┌┐└┘┼╭╮╰╯✓", "+"),
+    ("◆●", "*"),
+    ("◌○", "o"),
+    ("▸→", ">"),
+    ("←", "<"),
+    ("▾▼↓", "v"),
+    ("▴↑", "^"),
+    ("▲", "!"),
+    ("✗", "x"),
+    ("≈…", "~"),
+    ("≠\ufffd", "?"),
+    ("“”", '"'),
+)
+"""By what they look like. A sparkline has four heights, and a bar ends at a whole cell."""
+_CONSOLE_SHOWS: Final = "·←↑→↓≈─│┌┐└┘├┤┼█▲▼"
+_CONSOLE_INSTEAD: Final = (("▇▉▊▋▌▐", "█"), ("╵╷┃▕", "│"), ("━╌╍", "─"), ("╭", "┌"), ("╮", "┐"), ("╰", "└"), ("╯", "┘"))
+
+
+def _table(*groups: tuple[str, str]) -> dict[str, str]:
+    return {glyph: instead for glyphs, instead in groups for glyph in glyphs}
+
+
+ASCII: Final = str.maketrans(_table(*_ASCII))
+CONSOLE: Final = {
+    glyph: instead
+    for glyph, instead in str.maketrans(_table(*_ASCII, *_CONSOLE_INSTEAD)).items()
+    if chr(glyph) not in _CONSOLE_SHOWS
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Alphabet:
+    """How texts become the bytes of a terminal. ``typed_as`` is the encoding of what it sends."""
+
+    encoding: str
+    instead: Mapping[int, str]
+
+    def encode(self, text: str) -> bytes:
+        return text.translate(self.instead).encode(self.encoding, "replace")
+
+    @property
+    def typed_as(self) -> str:
+        return "utf-8" if self.encoding == "ascii" else self.encoding
+
+
+def alphabet_of(terminal: str, encoding: str) -> Alphabet:
+    """That of a terminal of this kind (TERM) in a locale with this encoding."""
+    name = codecs.lookup(encoding).name
+    if name != "utf-8":
+        return Alphabet(name, ASCII)
+    return Alphabet(name, CONSOLE if terminal == "linux" else {})
