@@ -75,8 +75,10 @@ class Driver(LinuxDriver):
                 if not typed:
                     self._hang_up()
                     return
-                for event in parser.feed(decoder.decode(typed)):
-                    self.process_message(event)
+                # Of half a character there is nothing yet, and nothing would mean the end to the parser.
+                if text := decoder.decode(typed):
+                    for event in parser.feed(text):
+                        self.process_message(event)
             for event in parser.tick():
                 self.process_message(event)
 
