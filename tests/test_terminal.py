@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import signal
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +11,6 @@ from tests.ring.processes import wait_until
 from tests.ring.terminal import GONE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.ring.dashboard import Dashboard
     from tests.ring.fixtures import MakeRing
     from tests.ring.real import RealDirector, RealRing
@@ -173,18 +167,3 @@ def tab(director: RealDirector, *args: str) -> dict[str, str]:
     """The only row of a table."""
     header, row = director.doveadm("-f", "tab", "director", *args).stdout.decode().splitlines()
     return dict(zip(header.split("\t"), row.split("\t"), strict=True))
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_leaves_the_terminal_as_it_was(
-    terminal: Terminal, tmp_path: Path, number: signal.Signals, status: int
-) -> None:
-    # Without SSH: nothing listens there, and the program goes on trying until it is told to end.
-    pid_file = tmp_path / "pid"
-    program = shlex.join([sys.executable, "-m", "director_tui", "-d", "root@127.0.0.1:1"])
-    script = f"echo $$ > {shlex.quote(str(pid_file))}; exec {program}"
-    terminal.start(["sh", "-c", script], 80, 24)
-    terminal.wait_for("refuses the connection")
-    os.kill(int(pid_file.read_text()), number)
-    terminal.wait_for(f"{GONE} {status}")
-    assert not terminal.shows("refuses the connection")

@@ -25,6 +25,8 @@ class Reached(Protocol):
 class Dashboard:
     """Starts director-tui on a ring in a terminal."""
 
+    program: Sequence[str] = (sys.executable, "-m", "director_tui")
+
     def __init__(
         self,
         ways: Sequence[Reached],
@@ -45,7 +47,7 @@ class Dashboard:
     @property
     def command(self) -> list[str]:
         """The program with its configuration, to which a command can be added."""
-        return [sys.executable, "-m", "director_tui", "--config", str(self._config)]
+        return [*self.program, "--config", str(self._config)]
 
     def open(self, terminal: Terminal, ring: RealRing, width: int, height: int) -> None:
         directors = ", ".join(

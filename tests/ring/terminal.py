@@ -44,6 +44,13 @@ class Terminal:
     def press(self, *keys: str) -> None:
         self._run("send-keys", *keys)
 
+    def send_bytes(self, typed: bytes) -> None:
+        """What no key gives."""
+        self._run("send-keys", "-H", *(f"{byte:x}" for byte in typed))
+
+    def resize(self, width: int, height: int) -> None:
+        self._run("resize-window", "-x", str(width), "-y", str(height))
+
     def lines(self) -> list[str]:
         return self._run("capture-pane", "-p").splitlines()
 
@@ -68,6 +75,17 @@ class Terminal:
     def pid(self) -> int:
         """The process that the program is a child of."""
         return int(self._run("display-message", "-p", "#{pane_pid}"))
+
+    @property
+    def server_pid(self) -> int:
+        """The terminal itself, as a process: it reads what is drawn."""
+        return int(self._run("display-message", "-p", "#{pid}"))
+
+    @property
+    def is_a_shell_s(self) -> bool:
+        """Whether it shows what it showed before the program, has its cursor, and sends nothing of the mouse."""
+        modes = self._run("display-message", "-p", "#{alternate_on} #{mouse_any_flag} #{cursor_flag}")
+        return modes.split() == ["0", "0", "1"]
 
     @property
     def echoes(self) -> bool:
