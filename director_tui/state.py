@@ -146,7 +146,7 @@ def append_state(
                     _append(descriptor, b"\n")
                 for line in lines:
                     _append(descriptor, line + b"\n")
-                os.fsync(descriptor)
+                _to_disk(descriptor)
             except OSError:
                 with suppress(OSError):
                     os.ftruncate(descriptor, end)
@@ -194,6 +194,17 @@ def lock_state(cluster: str, name: str) -> int | None:
     except OSError as error:
         raise _failed(file, "can't be locked", error) from None
     return None
+
+
+def _to_disk(descriptor: int) -> None:
+    """See what was written to the disk itself. What macOS calls fsync leaves it in the disk's own memory."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        except OSError:  # a file system that doesn't know it
+            os.fsync(descriptor)
+    else:
+        os.fsync(descriptor)
 
 
 def _for_owner(file: str, flags: int) -> int:
@@ -250,7 +261,7 @@ def _write(file: Path, content: bytes) -> None:
     with open(file, "xb", opener=_for_owner) as opened:
         opened.write(content)
         opened.flush()
-        os.fsync(opened.fileno())
+        _to_disk(opened.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -258,7 +269,7 @@ def _sync_folder(folder: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(descriptor)
+            _to_disk(descriptor)
         finally:
             os.close(descriptor)
 

@@ -163,6 +163,23 @@ def test_lines_are_on_disk_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     assert synced[2:] == [("log", b"one\ntwo\nthree\n")]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_what_macos_needs_for_the_disk_itself(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def full(descriptor: int, command: int) -> None:
+        asked.append(f"fcntl {command}")
+        if not known:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", full)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: asked.append("fsync"))
+    write_state("mail-eu", "theme", b"paper\n")
+    each = ["fcntl 51"] if known else ["fcntl 51", "fsync"]
+    assert asked == 2 * each, "the file, and the folder that has its name"
+
+
 @pytest.mark.parametrize("room", range(0, 12, 3))
 @pytest.mark.parametrize("before", [b"one\n", b"one\ntorn", b""])
 def test_no_half_line_stays_where_there_is_no_room(room: int, before: bytes) -> None:
