@@ -55,7 +55,7 @@ class ProxyCommand:
 
     async def end(self) -> None:
         """End it, and whatever it started. Its socket belongs to the connection by now, which closes it."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # as for ssh -G: it has ended already
             os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_LIMIT_S):

@@ -105,7 +105,8 @@ async def query(ssh: str, destination: Destination, *, ssh_config: Path | None =
     finally:
         if process.returncode is None:
             # Its group, because what a Match exec started holds our pipes open for as long as it lives.
-            with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has said so yet
+            # It has ended, and nobody has said so yet; of a group that has, macOS says that it may not be ended.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
