@@ -67,7 +67,10 @@ class Alphabet:
 
 def alphabet_of(terminal: str, encoding: str) -> Alphabet:
     """That of a terminal of this kind (TERM) in a locale with this encoding."""
-    name = codecs.lookup(encoding).name
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:  # a name that the system has and Python does not know
+        name = "ascii"
     if name != "utf-8":
         return Alphabet(name, ASCII)
     return Alphabet(name, CONSOLE if terminal == "linux" else {})

@@ -24,7 +24,7 @@ def drawn_with() -> str:
     return "".join(sorted({glyph for text in texts if isinstance(text, str) for glyph in text if not glyph.isascii()}))
 
 
-@pytest.mark.parametrize("encoding", ["ANSI_X3.4-1968", "ISO-8859-1", "KOI8-R", "EUC-JP"])
+@pytest.mark.parametrize("encoding", ["ANSI_X3.4-1968", "ISO-8859-1", "KOI8-R", "EUC-JP", "ARMSCII-8"])
 def test_a_terminal_that_is_no_utf_8_gets_ascii(encoding: str) -> None:
     glyphs = drawn_with()
     assert len(glyphs) > 30
