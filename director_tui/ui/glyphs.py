@@ -58,7 +58,8 @@ class Alphabet:
     instead: Mapping[int, str]
 
     def encode(self, text: str) -> bytes:
-        return text.translate(self.instead).encode(self.encoding, "replace")
+        shown = text.translate(self.instead) if self.instead else text  # to look at each character is not free
+        return shown.encode(self.encoding, "replace")
 
     @property
     def typed_as(self) -> str:
