@@ -103,6 +103,21 @@ async def test_a_signal_ends_the_program_without_asking_and_the_journal_gets_wha
     assert one.screen.app.return_code == 128 + number
 
 
+async def test_a_second_signal_does_not_cut_short_what_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[object] = []
+
+    async def close() -> None:
+        handlers.append(signal.getsignal(signal.SIGHUP))
+
+    async with operated() as one:
+        await running(one)
+        monkeypatch.setattr(one.executor, "close", close)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await ended(one)
+    assert len(handlers) == 1
+    assert handlers[0] is not signal.SIG_DFL, "the kernel tells of a closed terminal once more"
+
+
 async def test_a_fault_of_the_program_ends_it_with_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
     async with operated() as one:
         await running(one)
