@@ -52,7 +52,7 @@ class Driver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         self._finish()
-        self._alphabet = alphabet_of(os.environ.get("TERM", ""), locale.getencoding())
+        self._alphabet = alphabet_of(os.environ, locale.getencoding())
         self._output = Output(STANDARD_ERROR, self._alphabet, gone=self._hang_up, caught_up=self._draw_anew)
         self._output.start()
         super().start_application_mode()  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ terminal that is no UTF-8 gets ASCII. What the program says is never in a glyph 
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -66,12 +67,16 @@ class Alphabet:
         return "utf-8" if self.encoding == "ascii" else self.encoding
 
 
-def alphabet_of(terminal: str, encoding: str) -> Alphabet:
-    """That of a terminal of this kind (TERM) in a locale with this encoding."""
+def alphabet_of(environment: Mapping[str, str], encoding: str) -> Alphabet:
+    """That of the terminal of this environment; ``encoding`` is what its locale comes to here.
+
+    A locale that is called UTF-8 is one also where it is not installed, as on a host to which ssh has brought it along.
+    """
+    told = next(filter(None, map(environment.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
     try:
-        name = codecs.lookup(encoding).name
+        name = codecs.lookup("utf-8" if re.search(r"utf-?8", told, re.IGNORECASE) else encoding).name
     except LookupError:  # a name that the system has and Python does not know
         name = "ascii"
     if name != "utf-8":
         return Alphabet(name, ASCII)
-    return Alphabet(name, CONSOLE if terminal == "linux" else {})
+    return Alphabet(name, CONSOLE if environment.get("TERM") == "linux" else {})

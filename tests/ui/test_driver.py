@@ -33,7 +33,7 @@ class Pty:
     caught_up: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.output = Output(self.end, alphabet_of("xterm", "utf-8"), gone=self.gone.set, caught_up=self.caught_up.set)
+        self.output = Output(self.end, alphabet_of({}, "utf-8"), gone=self.gone.set, caught_up=self.caught_up.set)
         self.output.start()
 
     def write(self, *texts: str) -> None:

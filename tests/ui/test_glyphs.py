@@ -28,14 +28,14 @@ def drawn_with() -> str:
 def test_a_terminal_that_is_no_utf_8_gets_ascii(encoding: str) -> None:
     glyphs = drawn_with()
     assert len(glyphs) > 30
-    sent = alphabet_of("xterm-256color", encoding).encode(glyphs).decode("ascii")
+    sent = alphabet_of({"TERM": "xterm-256color"}, encoding).encode(glyphs).decode("ascii")
     assert len(sent) == cell_len(glyphs)
     assert {glyph for glyph, instead in zip(glyphs, sent, strict=True) if instead == "?"} <= {"�", "≠"}
 
 
 def test_a_console_gets_what_its_font_has() -> None:
     glyphs = drawn_with()
-    sent = alphabet_of("linux", "UTF-8").encode(glyphs).decode()
+    sent = alphabet_of({"TERM": "linux"}, "UTF-8").encode(glyphs).decode()
     assert len(sent) == cell_len(glyphs)
     for glyph, instead in zip(glyphs, sent, strict=True):
         assert instead.isascii() or instead in CONSOLE_SHOWS, unicodedata.name(glyph)
@@ -43,18 +43,35 @@ def test_a_console_gets_what_its_font_has() -> None:
 
 def test_names_stay_as_they_are_where_they_can_be_shown() -> None:
     name = "żółć é 雪 ▸ ▇"
-    assert alphabet_of("xterm", "UTF-8").encode(name).decode() == name
-    assert alphabet_of("linux", "UTF-8").encode(name).decode() == "żółć é 雪 > █"
-    assert alphabet_of("xterm", "ISO-8859-1").encode(name).decode("latin-1") == "?ó?? é ? > #"
-    assert alphabet_of("xterm", "ANSI_X3.4-1968").encode(name).decode() == "???? ? ? > #"
+    assert alphabet_of({"TERM": "xterm"}, "UTF-8").encode(name).decode() == name
+    assert alphabet_of({"TERM": "linux"}, "UTF-8").encode(name).decode() == "żółć é 雪 > █"
+    assert alphabet_of({"TERM": "xterm"}, "ISO-8859-1").encode(name).decode("latin-1") == "?ó?? é ? > #"
+    assert alphabet_of({"TERM": "xterm"}, "ANSI_X3.4-1968").encode(name).decode() == "???? ? ? > #"
 
 
 def test_what_is_typed_is_utf_8_where_the_locale_says_nothing_of_it() -> None:
-    typed = {encoding: alphabet_of("xterm", encoding).typed_as for encoding in ("UTF-8", "ANSI_X3.4-1968", "latin1")}
+    typed = {
+        encoding: alphabet_of({"TERM": "xterm"}, encoding).typed_as
+        for encoding in ("UTF-8", "ANSI_X3.4-1968", "latin1")
+    }
     assert typed == {"UTF-8": "utf-8", "ANSI_X3.4-1968": "utf-8", "latin1": "iso8859-1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "encoding"),
+    [
+        ({"LC_ALL": "de_DE.UTF-8", "LANG": "C"}, "utf-8"),
+        ({"LC_ALL": "", "LC_CTYPE": "xx_YY.utf8"}, "utf-8"),
+        ({"LANG": "C.UTF-8"}, "utf-8"),
+        ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, "ascii"),
+        ({}, "ascii"),
+    ],
+)
+def test_a_locale_that_is_not_installed_here_is_utf_8_by_its_name(environment: dict[str, str], encoding: str) -> None:
+    assert alphabet_of(environment, "ANSI_X3.4-1968").encoding == encoding
 
 
 def test_escape_sequences_are_no_glyphs() -> None:
     sequence = "\x1b[?1049h\x1b[38;5;110m"
     for terminal, encoding in (("linux", "UTF-8"), ("vt100", "ANSI_X3.4-1968")):
-        assert alphabet_of(terminal, encoding).encode(sequence) == sequence.encode()
+        assert alphabet_of({"TERM": terminal}, encoding).encode(sequence) == sequence.encode()
