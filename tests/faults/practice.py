@@ -38,7 +38,19 @@ class Practice:
     def open(self) -> None:
         """Returns when all is well."""
         self.clocks()
-        options = ["demo", "--users", "2000", "--interval", "1", "--log", str(self._log), "--log-level", "debug"]
+        options = [
+            "demo",
+            "--users",
+            "2000",
+            "--interval",
+            "0.5",
+            "--speed",
+            "10",
+            "--log",
+            str(self._log),
+            "--log-level",
+            "debug",
+        ]
         program = [sys.executable, asleep.__file__, str(self._clocks), *options]
         settings = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8", "PS1": PROMPT}
         own = {"XDG_STATE_HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder)}
