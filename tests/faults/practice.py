@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import shlex
 import signal
 import sys
@@ -100,3 +101,12 @@ class Practice:
             yield
         finally:
             os.kill(server, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def disk_full(self) -> Iterator[None]:
+        """Nothing the program writes is taken, wherever it goes."""
+        before = resource.prlimit(self.program_pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.program_pid, resource.RLIMIT_FSIZE, before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shlex
 import signal
 import subprocess
@@ -182,41 +181,32 @@ def test_a_machine_that_slept(
 def test_a_full_disk(terminal: Terminal, measured: Measured, tmp_path: Path) -> None:
     practice = Practice(terminal, tmp_path)
     practice.open()
-    program = practice.program_pid
-    unlimited = resource.prlimit(program, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     measured.injected(practice.journal)
-    terminal.press("t")
-    practice.sees("theme: ", "it can't be remembered", "File too large")
+    with practice.disk_full():
+        terminal.press("t")
+        practice.sees("theme: ", "it can't be remembered")
     measured.noticed()
     terminal.press("d")
     practice.sees("Set 10.1.0.1 down", "Count exactly")
-    terminal.press("Right")
-    _press_until(terminal, "nothing was sent")
-    practice.sees("nothing was sent, because it can't be recorded")
+    practice.reads_on(2)  # a plan that has only just appeared takes no Enter
+    with practice.disk_full():
+        terminal.press("Right", "Enter")
+        practice.sees("nothing was sent, because it can't be recorded")
     terminal.press("Escape")
-    practice.sees("● LIVE")
+    practice.is_well()
     terminal.press("E")
     practice.sees("To do it, type practice")
+    practice.reads_on(2)
     terminal.press("practice")
     practice.sees("press Enter   practice")
-    _press_until(terminal, "8 applied")
-    practice.sees("kept dir1, dir2 and dir3", "not kept here", "the journal has nothing of this")
-    resource.prlimit(program, resource.RLIMIT_FSIZE, unlimited)
+    with practice.disk_full():
+        terminal.press("Enter")
+        practice.sees("8 applied", "kept dir1, dir2 and dir3", "not kept here", "the journal has nothing of this")
     measured.mended()
     terminal.press("q")
     practice.sees("● LIVE", "EMERGENCY STOP in force")
     measured.recovered()
     measured.lost_nothing()
-
-
-def _press_until(terminal: Terminal, text: str) -> None:
-    """A button takes no press just after it has appeared."""
-
-    def seen() -> bool:
-        terminal.press("Enter")
-        return terminal.shows(text)
-
-    assert wait_until(seen, LIMIT_S)
 
 
 @fault("kill -TERM", note="it ends, and leaves the terminal as it was")
