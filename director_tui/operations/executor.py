@@ -193,14 +193,14 @@ class Executor:
 
     @contextmanager
     def _lock(self, plan: Plan, say: Callable[[str], None]) -> Iterator[None]:
-        """Held as long as this stands. No reason not to stop everything is a disk on which nothing can be locked."""
+        """Held as long as this stands. A disk on which nothing can be locked is no reason not to stop all."""
         with ExitStack() as held:
             try:
                 user = plan.request.user
                 title = self.journal.as_kept(plan.title, (user,)) if user else plan.title
                 held.enter_context(operation_lock(self._cluster.name, title, self._times.utc()))
             except StateError as error:
-                if plan.request.emergency is not Emergency.STOP:
+                if plan.request.emergency not in {Emergency.STOP, Emergency.DISCONNECT}:
                     raise
                 say(f"another director-tui on this machine is not kept from changing anything meanwhile: {error}")
             yield

@@ -357,6 +357,9 @@ async def test_a_state_folder_that_can_not_even_be_locked_is_no_obstacle_to_a_st
         assert ended.notes[0].startswith("another director-tui on this machine is not kept from changing anything")
         assert "operation.lock can't be locked: " in ended.notes[0]
         assert "kept d1, d2 and d3" in ended.notes
+        out = disconnect_plan(Standing(await made.reading(), made.cluster))
+        ended = await made.another_executor().run(out, "")
+        assert "operation.lock can't be locked: " in ended.notes[0]
         # Nothing else begins that nobody is kept away from.
         with pytest.raises(OperationRefused, match=r"nothing was sent: .*operation\.lock can't be locked"):
             await made.another_executor().run(await to_recover(made), "")
