@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 RING_BEAT_S: Final = 10.0
 """How often the state of the ring is read, and every director asked for its own view, in seconds."""
 
-CALM_BEAT_S: Final = 60.0
+CALM_BEAT_S: Final = 120.0
 """How often every director is asked while all is well: they are as well when nobody looks, and each call costs them
-more than we use here. What changes in the ring or of a backend, the director in use tells at once."""
+more than we use here. What changes in the ring or of a backend, the director in use tells at once, and a connection
+tells by itself that it is lost."""
 
 WATCHED_BEAT_S: Final = 3.0
 """How often while somebody looks at what each director says."""
@@ -85,6 +86,7 @@ class Monitor:
         self._home = _Home()
         self._comparison = Comparison()
         self._restarts = Restarts()
+        self._connected: frozenset[str] = frozenset()
         self._settings_refused = False
         self._settings_wanted = True
         self._reading = Reading(LinkState(LinkStatus.CONNECTING, ring.in_use.name, since_mono_s=times.mono_s()))
@@ -227,10 +229,15 @@ class Monitor:
         link = self._live(answer.director, now_s)
         restart = restart or self._lasting_restart(now)
         self._put(replace(self._reading, link=link, snapshot=snapshot, restart=restart, changes=changes))
-        if was_away or switched or changed:
+        if self._lost_one() or was_away or switched or changed:
             self._ask_now.set()
         if not asked and self._ring_view_is_old(now_s):
             self._show_ring(await self._ring_view_of(answer.director))
+
+    def _lost_one(self) -> bool:
+        """Whether a connection is lost that was there at the last poll."""
+        before, self._connected = self._connected, frozenset(one.name for one in self._ring.links if one.connected)
+        return not before <= self._connected
 
     def _ring_view_is_old(self, now_s: float) -> bool:
         """Whether to ask for the ring's state again: now and then while it is well, at every poll while it is not."""

@@ -812,6 +812,17 @@ async def test_a_change_is_reason_to_ask_every_director(
         )
 
 
+async def test_a_lost_connection_is_reason_to_ask_every_director(
+    ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "CALM_BEAT_S", PATIENCE_S)
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(complete)
+        asked = directors.asked["d3", "director status"]
+        ssh.last("d2").lost = True
+        await watch.until(lambda _: directors.asked["d3", "director status"] > asked)
+
+
 async def test_directors_that_disagree_are_asked_often_until_they_agree(
     ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
