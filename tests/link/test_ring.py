@@ -553,6 +553,18 @@ async def test_a_connection_that_was_lost_is_made_anew_before_its_director_count
     assert str((await ssh.ring("d1", "d2").on_every(doveadm.status()))["d2"]) == "d2: lost again"
 
 
+async def test_a_director_that_loses_every_connection_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring_module, "BACK_OFF_S", (3600.0,))
+    ssh = FakeSsh(lambda *_: GOOD)
+    ssh.refusals["d2"] = ConnectionLost("d2: lost during the login")
+    ring = ssh.ring("d1", "d2")
+    for _ in range(2):
+        answers = await asyncio.wait_for(ring.on_every(doveadm.status()), 60.0)
+        assert isinstance(answers["d1"], Answer)
+        assert str(answers["d2"]) == "d2: lost during the login"
+    assert ssh.attempts == ["d1", "d2"]
+
+
 async def test_a_director_whose_connection_was_given_up_counts_as_silent_for_that_reason() -> None:
     later: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
     ssh = FakeSsh(lambda _, words: later if "ring" in words else NoAnswer("d1: no answer within 6 s"))
