@@ -24,7 +24,8 @@ LONGEST_GAP_S: Final = 300.0
 class Restarts:
     """Knows by its connections that the director that is read may have begun anew: one that has carried less than it
     had is another one. If it has still forgotten its users, or what somebody had changed, once it has learned what its
-    neighbours know, the whole ring has; and so it has if that came with a short interruption of all readings.
+    neighbours know, the whole ring has; and so it has if that came with a short interruption of all readings, unless its
+    connections went on meanwhile.
 
     ``learning`` is whether what was read of the backends last may not be the ring's yet.
     """
@@ -36,10 +37,12 @@ class Restarts:
         self._handshaking = False
         self._began_anew = False
         self._interrupted = False
+        self._went_on = False
 
     def interrupted(self) -> None:
         """No director could be read."""
         self._interrupted = True
+        self._went_on = False
 
     def begin_to_read(self) -> None:
         """The backends are about to be read: after the last state of the ring that is known."""
@@ -58,7 +61,9 @@ class Restarts:
             return
         handshaking = any(peer.type == "self" and "handshaking" in peer.status for peer in ring.peers)
         known, now = self._traffic.get(ring.identity, {}), _traffic(ring)
-        anew = any(now[member] < known[member] for member in known.keys() & now.keys())
+        compared = known.keys() & now.keys()
+        anew = any(now[member] < known[member] for member in compared)
+        self._went_on = self._went_on or (bool(compared) and not anew)
         anew = anew or (handshaking and not now and bool(known))
         self._began_anew = self._began_anew or anew
         self._handshaking = self._began_anew and handshaking
@@ -73,7 +78,7 @@ class Restarts:
         if ring is None or not ring.synced or ring.alone:
             return None  # the others may be about to tell it
         before, self._before = self._before, snapshot
-        anew, interrupted = self._began_anew, self._interrupted
+        anew, interrupted = self._began_anew, self._interrupted and not self._went_on
         self._began_anew = self._interrupted = False
         if before is None or not _forgotten(before.backends, snapshot.backends):
             return None

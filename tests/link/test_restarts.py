@@ -98,6 +98,15 @@ def test_where_connections_tell_nothing_an_interruption_does_if_it_was_short() -
     assert read(known(view=ONE), EMPTY, ONE) is None, "no interruption: a flush by force"
 
 
+def test_what_was_changed_while_we_were_cut_off_is_no_restart_where_connections_went_on() -> None:
+    restarts = known(CHANGED)
+    restarts.interrupted()
+    assert read(restarts, FULL, ring(5_100, 5_100)) is None, "somebody has set it back"
+    restarts.interrupted()
+    assert read(restarts, EMPTY, ring(90, 100)) is None, "not before it has learned"
+    assert read(restarts, EMPTY, ring(95, 110)) == Restart(AT, 150, 0)
+
+
 def test_another_director_that_is_read_is_held_against_what_it_said_itself() -> None:
     own, right, left = BEFORE.peers
     second = RingView(
