@@ -254,7 +254,8 @@ class Plan:
     It stops at the first that fails and asks, unless it ``goes_on``: then only where the ring is not synced.
 
     ``title`` is the verb with its targets, which the button repeats. ``raised_by`` says why a plain confirmation
-    became a typed one. ``warnings`` are what may go wrong, ``notes`` what this does not do.
+    became a typed one. ``warnings`` are what may go wrong, ``notes`` what this does not do. ``version`` is that of the
+    directors' Dovecot, empty where it is not known.
     """
 
     request: Request
@@ -270,6 +271,7 @@ class Plan:
     confirmation: Confirmation
     raised_by: tuple[str, ...]
     fingerprint: Fingerprint
+    version: tuple[int, ...] = ()
 
     @property
     def goes_on(self) -> bool:

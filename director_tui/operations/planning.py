@@ -90,6 +90,7 @@ def make_plan(request: Request, standing: Standing) -> Plan:
         confirmation=kind,
         raised_by=raised_by,
         fingerprint=_fingerprint(effect, standing, kind),
+        version=standing.reading.settings.version if standing.reading.settings is not None else (),
     )
 
 

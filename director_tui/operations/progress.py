@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from director_tui.director.abilities import keeps_back_one_only
 from director_tui.operations.plan import Emergency, Outcome, Verb
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class LineStatus(enum.Enum):
 LATER_LIMIT_S: Final = 900.0
 """For how long an unknown is looked at again: so long TCP itself may go on to deliver what was sent over a connection
 that we have lost, and what has not been carried out by then is not any more."""
+
+NEVER_KEPT_BACK: Final = frozenset({Verb.FLUSH, Verb.FLUSH_ALL, Verb.MOVE, Verb.KICK, Verb.UPLOAD})
+"""What a director begins at once, also while its ring is not synced."""
 
 OUTCOMES: Final[Mapping[LineStatus, Outcome]] = {LineStatus(outcome.value): outcome for outcome in Outcome}
 """Those that are an outcome; whatever else a command is, it is not over."""
@@ -115,6 +119,8 @@ class Progress:
         if emergency is Emergency.STOP and request.emergency is None:
             to_0 = request.verb is Verb.UPDATE and all(target.vhosts == 0 for target in request.targets)
             minds_none = to_0 or request.verb not in {Verb.UPDATE, Verb.ADD}
+            if keeps_back_one_only(self.plan.version) and request.verb not in NEVER_KEPT_BACK:
+                minds_none = False
             if self.phase in {Phase.ASKING, Phase.PROVING} or (self.phase is Phase.RUNNING and minds_none):
                 return True
         return self.phase is Phase.RUNNING and request.verb is Verb.UPLOAD

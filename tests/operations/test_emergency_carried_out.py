@@ -178,6 +178,12 @@ async def test_a_stop_waits_for_nothing_that_leaves_no_vhost_count(request_: Req
         made.directors.met[command] = waits_for_the_ring
         changing = asyncio.create_task(made.run(request_))
         await until(lambda: made.sent == [command])
+        progress = made.executor.progress
+        assert progress is not None
+        assert progress.plan.version == (2, 3, 19, 1)
+        for version in ((2, 2, 33), (2, 2, 36, 4), (2, 3, 2, 1)):
+            old = replace(progress, plan=replace(progress.plan, version=version))
+            assert old.gives_way_to(Emergency.STOP) is (request_.verb is Verb.KICK), "one that keeps back two hangs"
         stopped = await made.executor.run(await to_stop(made), "the storage groans")
         assert (stopped.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0}), stopped
         assert not changing.done()
