@@ -168,14 +168,17 @@ class Monitor:
         """How long until every director is asked again."""
         if self._ring_watched:
             return max(WATCHED_BEAT_S, self._interval_s)
-        views = self._reading.views
+        views = [
+            view for view in self._reading.views if view.failure is None or not refused_by_sudo(view.failure)
+        ]  # where sudo refuses it only a person can mend that
         well = (
             self._reading.link.status is LinkStatus.LIVE
             and all(view.failure is None and view.ring is not None and view.ring.healthy for view in views)
             and not disagreements({view.director: view.backends for view in views})
         )
-        refused = any(view.failure is not None and refused_by_sudo(view.failure) for view in views)
-        return CALM_BEAT_S if refused or (well and not self._settings_missing) else RING_BEAT_S
+        if well and not self._settings_missing:
+            return CALM_BEAT_S
+        return RING_BEAT_S if len(views) == len(self._reading.views) else REFUSED_BEAT_S
 
     @property
     def _settings_missing(self) -> bool:

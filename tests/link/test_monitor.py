@@ -638,6 +638,28 @@ async def test_a_sudo_that_refuses_is_not_asked_at_every_interval(ssh: FakeSsh, 
         await watch.until(live)
 
 
+async def test_a_sudo_that_refuses_on_one_director_hides_no_trouble_of_the_others(
+    ssh: FakeSsh, directors: FakeDirectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "CALM_BEAT_S", PATIENCE_S)
+    monkeypatch.setattr(monitor_module, "REFUSED_BEAT_S", SOON_S)
+    directors.instead["d3"] = Reply(1, b"", b"sudo: a password is required\n", 0.01)
+    async with watching(ring_of(ssh)) as watch:
+        await watch.until(lambda reading: reading.views and reading.settings)
+        seen = directors.asked["d3", "director status"]
+        polled = directors.asked["d1", "director status"]
+        await watch.until(lambda _: directors.asked["d1", "director status"] > polled + 9)
+        assert directors.asked["d3", "director status"] <= seen + 1, "it is well but for that"
+        directors.instead["d2"] = NOT_RUNNING
+        watch.monitor.watch_ring(True)
+        watch.monitor.watch_ring(False)
+        await watch.until(lambda reading: reading.views[1].failure)
+        directors.instead["d2"] = ConnectionLost("d2: gone")
+        await watch.until(lambda reading: isinstance(reading.views[1].failure, ConnectionLost))
+        del directors.instead["d2"]
+        await watch.until(lambda reading: reading.views[1].failure is None)
+
+
 async def test_read_now_takes_a_reading_at_once(ssh: FakeSsh, directors: FakeDirectors) -> None:
     async with watching(ssh.ring("d1", interval_s=3600.0)) as watch:
         await watch.until(complete)
