@@ -147,7 +147,8 @@ def open_stop(found: Found, backends: Iterable[Backend], at: datetime | None = N
 
 def settled(found: Found, backends: Iterable[Backend], now: datetime) -> tuple[StopRecord, ...]:
     """The records whose backends all have their counts again without anybody having said that the stop is over: by the
-    script, or by hand. Somebody has to say it, or the next backend that is taken to 0 would look like a stop.
+    script, or by hand. Somebody has to say it, or the next backend that is taken to 0 would look like a stop. Where
+    somebody has, and it was doubted, it is enough that nothing is away.
 
     One that was made just now is none of them: its first command may be about to be sent. Nor is one of whose backends
     none is listed, as by a director that has just begun and has not heard of the others yet.
@@ -159,7 +160,7 @@ def settled(found: Found, backends: Iterable[Backend], now: datetime) -> tuple[S
         if one.stamp not in found.over
         and now - one.time > SETTLES_AFTER
         and not counts.keys().isdisjoint(one.saved)
-        and _back(one, counts)
+        and (_back(one, counts) or (one.stamp in found.doubted and not _away(one, counts)))
     )
 
 
@@ -171,6 +172,11 @@ def _is_over(record: StopRecord, found: Found, now: Mapping[str, int]) -> bool:
 
 def _back(record: StopRecord, now: Mapping[str, int]) -> bool:
     return all(now.get(ip, count) == count for ip, count in record.saved.items())
+
+
+def _away(record: StopRecord, now: Mapping[str, int]) -> bool:
+    """Whether anything of what it took is at 0."""
+    return any(count and now.get(ip) == 0 for ip, count in record.saved.items())
 
 
 def _outlived(record: StopRecord, now: Mapping[str, int], at: datetime) -> bool:

@@ -260,6 +260,17 @@ def test_what_is_back_by_the_script_is_found_to_be_over_but_not_at_once() -> Non
     assert settled(replace(found, over=frozenset({record(COUNTS).stamp})), BEFORE, NOON + timedelta(days=1)) == ()
 
 
+def test_a_word_that_was_doubted_is_taken_over_when_nothing_is_away_any_more() -> None:
+    """Or the next time that all are at 0 this stop would be in force again."""
+    found = Found((record(COUNTS),), doubted={record(COUNTS).stamp: ("dir2",)})
+    later = NOON + timedelta(minutes=11)
+    hundred = tuple(replace(one, vhosts=100) for one in BEFORE)
+    assert settled(found, hundred, later) == found.records
+    assert settled(replace(found, doubted={}), hundred, later) == ()
+    assert settled(found, changed(hundred, replace(hundred[0], vhosts=0)), later) == ()
+    assert settled(found, STOPPED, later) == ()
+
+
 # --- recovery ----------------------------------------------------------------------------------------------------
 
 
