@@ -554,6 +554,25 @@ async def test_a_stop_that_the_script_has_undone_is_said_to_be_over() -> None:
         assert there.over == {one.stamp for one in there.records}
 
 
+async def test_what_directors_list_that_have_just_begun_ends_no_stop() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        made.clock.now_s += 3600
+        counted(made, COUNTS)
+        configured = await made.reading()
+        counted(made, dict.fromkeys(COUNTS, 0))
+        await look_for_stops(made.ring, configured, made.clock.times)
+        assert not (await found(made)).over, "now they have heard of the others"
+        counted(made, COUNTS)
+        made.directors.unsynced.add("d1")
+        await look_for_stops(made.ring, await made.reading(), made.clock.times)
+        assert not (await found(made)).over, "they may be about to"
+        made.directors.unsynced.clear()
+        await look_for_stops(made.ring, await made.reading(), made.clock.times)
+        assert len((await found(made)).over) == 1
+
+
 async def test_read_only_nothing_is_said_on_the_directors() -> None:
     async with bench() as made:
         counted(made, COUNTS)
