@@ -24,8 +24,8 @@ LONGEST_GAP_S: Final = 300.0
 class Restarts:
     """Knows by its connections that the director that is read may have begun anew: one that has carried less than it
     had is another one. If it has still forgotten its users, or what somebody had changed, once it has learned what its
-    neighbours know, the whole ring has; and so it has if that came with a short interruption of all readings, unless its
-    connections went on meanwhile.
+    neighbours know, the whole ring has; and so it has if that came with a short interruption of all readings, unless
+    its connections went on meanwhile.
 
     ``learning`` is whether what was read of the backends last may not be the ring's yet.
     """

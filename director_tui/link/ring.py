@@ -33,8 +33,8 @@ NEXT_START_S: Final = 0.5
 """How long after that the one behind it is asked, and so on: where two say nothing, it may be all of them."""
 
 ONCE_MORE_WITHIN_S: Final = 1.5
-"""A director whose connection was lost is asked once more if that may be tried so soon: others are waited for meanwhile,
-and perhaps a stop."""
+"""A director whose connection was lost is asked once more if that may be tried so soon: the others wait meanwhile, and
+perhaps a stop."""
 
 MAX_ABANDONED: Final = 3
 """Sessions given up on one connection before it is replaced: sshd keeps each one's slot until its command ends."""
@@ -313,8 +313,8 @@ class Ring:
     async def on_every(self, call: Call[ResultT]) -> dict[str, Answer[ResultT] | DirectorTuiError]:
         """Run a reading call on every configured director side by side: its answer, or what went wrong there, by name.
 
-        A connection that is lost by then says nothing about its director: that is asked once more, over another one. One
-        that loses every connection at once has to be waited for longer and longer, and is not.
+        A connection that is lost by then says nothing about its director: that is asked once more, over another one.
+        One that loses every connection at once would have to be waited for longer and longer, and is not.
         """
 
         async def one(link: DirectorLink) -> Answer[ResultT] | DirectorTuiError:
