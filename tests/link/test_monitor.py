@@ -840,6 +840,8 @@ async def test_a_lost_connection_is_reason_to_ask_every_director(
     monkeypatch.setattr(monitor_module, "CALM_BEAT_S", PATIENCE_S)
     async with watching(ring_of(ssh)) as watch:
         await watch.until(complete)
+        polled = directors.asked["d1", "director status"]
+        await watch.until(lambda _: directors.asked["d1", "director status"] > polled + 4)  # it was there at a poll
         asked = directors.asked["d3", "director status"]
         ssh.last("d2").lost = True
         await watch.until(lambda _: directors.asked["d3", "director status"] > asked)
