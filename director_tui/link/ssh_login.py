@@ -182,6 +182,7 @@ class Login(asyncssh.SSHClient):
             ),
             host_key_alias=config.host_key_alias or None,
             server_host_key_algs=self._host_key_algorithms(),
+            encryption_algs=CIPHERS,
             x509_trusted_certs=None,
             x509_trusted_cert_paths=[],
             username=config.user,

@@ -80,6 +80,11 @@ async def test_no_terminal_and_nothing_forwarded(connection: Connection, monkeyp
     assert b"LC_DIRECTOR" not in reply.stdout
 
 
+async def test_what_is_sent_often_is_cheap_to_encrypt(connection: Connection) -> None:
+    ciphers = [connection._conn.get_extra_info(f"{way}_cipher") for way in ("send", "recv")]
+    assert ciphers == ["aes128-gcm@openssh.com"] * 2
+
+
 async def test_a_command_that_takes_too_long_is_given_up(connection: Connection) -> None:
     started = time.monotonic()
     with pytest.raises(NoAnswer, match=r"^director: no answer within 0.3 s"):
