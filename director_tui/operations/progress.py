@@ -113,21 +113,32 @@ class Progress:
         An upload changes nothing on the ring, and waits for a storage that may hang; a flush takes minutes; and what
         asks whether to go on, or is only being proven, sends nothing. Just then a stop must not wait. Nor for what
         leaves no backend with a vhost count, in whichever order a director carries both out: while its ring is not
-        synced it keeps them back, and its order among those is not known.
+        synced it keeps them back, and its order among those is not known. Some old ones hang when they keep back two.
+
+        What is left of a recovery goes on over there when nobody listens any more, and would undo the stop.
         """
         request = self.plan.request
-        if emergency is Emergency.STOP and request.emergency is None:
+        if emergency is Emergency.STOP and request.emergency in {None, Emergency.RECOVER}:
             to_0 = request.verb is Verb.UPDATE and all(target.vhosts == 0 for target in request.targets)
             minds_none = to_0 or request.verb not in {Verb.UPDATE, Verb.ADD}
             if keeps_back_one_only(self.plan.version) and request.verb not in NEVER_KEPT_BACK:
                 minds_none = False
-            if self.phase in {Phase.ASKING, Phase.PROVING} or (self.phase is Phase.RUNNING and minds_none):
+            sends_nothing = self.phase in {Phase.ASKING, Phase.PROVING}
+            if request.emergency is Emergency.RECOVER:
+                sends_nothing = sends_nothing and self._ends_seen
+            if sends_nothing or (self.phase is Phase.RUNNING and minds_none):
                 return True
         return self.phase is Phase.RUNNING and request.verb is Verb.UPLOAD
 
+    @property
+    def _ends_seen(self) -> bool:
+        return all(line.sent_mono_s is None or line.exit_status is not None for line in self.lines)
+
     def stop_waits_s(self, now_mono_s: float) -> float | None:
         """How long a stop waits at most for what runs and does not give way to it: its command ends, or is not waited
-        for any more. None where nothing is sent yet."""
+        for any more. None where nothing is sent yet, and of a stop or what follows on it, which runs to its end."""
+        if self.plan.request.emergency in {Emergency.STOP, Emergency.DISCONNECT}:
+            return None
         running = next((index for index, line in enumerate(self.lines) if line.status is LineStatus.SENT), None)
         if running is None or (sent_s := self.lines[running].sent_mono_s) is None:
             return None

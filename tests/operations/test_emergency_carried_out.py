@@ -216,6 +216,30 @@ async def test_a_stop_waits_for_what_may_leave_a_vhost_count_and_for_how_long_is
         await changing
 
 
+async def test_a_stop_does_not_wait_for_a_recovery_that_asks_and_nothing_says_that_it_is_over() -> None:
+    async with bench() as made:
+        counted(made, COUNTS)
+        await made.executor.run(await to_stop(made), "")
+        made.directors.met[f"update {B} 17"] = lambda: failed(75, "Ring sync timed out")
+        recovering = asyncio.create_task(made.executor.run(await to_recover(made), ""))
+        await until(lambda: made.shown[-1].phase is Phase.ASKING)
+        assert counts(made) == dict.fromkeys(COUNTS, 0) | {A: 100}
+        again = await made.executor.run(await to_stop(made), "it groans again")
+        assert (again.outcome, set(counts(made).values())) == (Outcome.APPLIED, {0})
+        assert again.stop_waits_s(made.clock.now_s) is None
+        asked = next(one for one in made.shown if one.phase is Phase.ASKING)
+        for phase in (Phase.ASKING, Phase.PROVING):
+            assert replace(asked, phase=phase).gives_way_to(Emergency.STOP)
+        unheard = replace(asked.lines[0], exit_status=None)
+        lost = replace(asked, phase=Phase.PROVING, lines=(unheard, *asked.lines[1:]))
+        assert not lost.gives_way_to(Emergency.STOP), "it may go on over there"
+        assert (await recovering).outcome is not Outcome.APPLIED
+        assert not (await found(made)).over
+        del made.directors.met[f"update {B} 17"]
+        await made.executor.run(await to_recover(made), "")
+        assert counts(made) == COUNTS
+
+
 async def test_a_stop_does_not_wait_for_the_answer_to_a_question() -> None:
     async with bench() as made:
         counted(made, COUNTS)
