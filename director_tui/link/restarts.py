@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LONGEST_GAP_S: Final = 300.0
 """Users who are gone after a longer interruption may have left one by one."""
 
+LONGEST_ABSENCE_S: Final = 1800.0
+"""The same where a director has begun anew: over a night one may have, while the users went home."""
+
 
 class Restarts:
     """Knows by its connections that the director that is read may have begun anew: one that has carried less than it
@@ -82,7 +85,8 @@ class Restarts:
         self._began_anew = self._interrupted = False
         if before is None or not _forgotten(before.backends, snapshot.backends):
             return None
-        if not anew and not (interrupted and snapshot.taken_mono_s - before.taken_mono_s < LONGEST_GAP_S):
+        gap_s = snapshot.taken_mono_s - before.taken_mono_s
+        if gap_s >= (LONGEST_ABSENCE_S if anew else LONGEST_GAP_S if interrupted else 0.0):
             return None
         changed = {change.of for change in backend_changes(before.backends, snapshot.backends, at)}
         restart = Restart(at, max(0, before.users - snapshot.users), len(changed))

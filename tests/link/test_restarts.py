@@ -107,6 +107,14 @@ def test_what_was_changed_while_we_were_cut_off_is_no_restart_where_connections_
     assert read(restarts, EMPTY, ring(95, 110)) == Restart(AT, 150, 0)
 
 
+def test_who_went_home_while_nobody_looked_is_not_forgotten() -> None:
+    for at_s, expected in ((60.0 * 20, Restart(AT, 150, 0)), (3600.0 * 8, None)):
+        restarts = known()
+        restarts.interrupted()
+        restarts.viewed(ring(90, 1_000), ())
+        assert read(restarts, EMPTY, ring(95, 1_010), at_s) == expected
+
+
 def test_another_director_that_is_read_is_held_against_what_it_said_itself() -> None:
     own, right, left = BEFORE.peers
     second = RingView(
