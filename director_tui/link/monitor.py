@@ -213,8 +213,9 @@ class Monitor:
         was_away = self._reading.link.status is not LinkStatus.LIVE
         switched = before is not None and before.director != answer.director
         ring = before.ring if before is not None and not switched else None
-        asked = switched or was_away or self._restarts.doubts(answer.value, now)
-        if asked and before is not None:
+        doubted = self._restarts.doubts(answer.value, now)
+        asked = before is not None and (switched or was_away or doubted)  # the first table comes at once
+        if asked:
             ring = await self._ring_view_of(answer.director) or ring
         taken_s, taken_at = now_s - answer.held_s, now - timedelta(seconds=answer.held_s)
         latency_ms = answer.elapsed_s * 1000
