@@ -77,8 +77,11 @@ class Driver(LinuxDriver):
                     return
                 # Of half a character there is nothing yet, and nothing would mean the end to the parser.
                 if text := decoder.decode(typed):
-                    for event in parser.feed(text):
-                        self.process_message(event)
+                    try:
+                        for event in parser.feed(text):
+                            self.process_message(event)
+                    except (ValueError, ArithmeticError):  # a key by a number that none has
+                        parser = XTermParser(self._debug)
             for event in parser.tick():
                 self.process_message(event)
 

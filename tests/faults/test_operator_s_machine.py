@@ -68,9 +68,13 @@ def test_a_terminal_that_takes_nothing(practice: Practice, measured: Measured) -
     measured.lost_nothing()
 
 
+NO_KEY = b"\x1b[99999999u"
+"""As a key by the number of its character, but there are not so many."""
+
+
 @fault("bytes that no key sends: half a character, eight-bit controls", note="nothing of it; keys go on to work")
 def test_bytes_that_no_key_sends(practice: Practice, measured: Measured) -> None:
-    for typed in (b"\xff", b"\xc3", b"\x9b", b"\xe9\xe9\xe9", b"\x00", b"\x1b", b"\x1b[\xff", b"\xed\xa0\x80"):
+    for typed in (b"\xff", b"\xc3", b"\x9b", b"\xe9\xe9\xe9", b"\x00", b"\x1b", b"\x1b[\xff", b"\xed\xa0\x80", NO_KEY):
         practice.terminal.send_bytes(typed)
     practice.reads_on()
     practice.terminal.press("?")
