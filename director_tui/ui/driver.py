@@ -44,6 +44,11 @@ class Driver(LinuxDriver):
         """There is no terminal any more. The kernel tells it only to those that the terminal controls."""
 
     _output: Output | None = None
+    _drawing = False
+    """Whether the terminal is the program's, and not the shell's."""
+    _suspended = False
+    """Whether it is to be the program's again."""
+    _told_to_resume = _resuming = False
 
     @property
     def behind(self) -> bool:
@@ -55,11 +60,18 @@ class Driver(LinuxDriver):
         self._alphabet = alphabet_of(os.environ, locale.getencoding())
         self._output = Output(STANDARD_ERROR, self._alphabet, gone=self._hang_up, caught_up=self._draw_anew)
         self._output.start()
+        before = self._key_thread
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._drawing = self._key_thread is not before  # in the background it does not begin
+        self._suspended = not self._drawing
 
     def write(self, data: str) -> None:
         if self._output is not None:
             self._output.write(data)
+
+    def stop_application_mode(self) -> None:
+        self._drawing = False
+        super().stop_application_mode()
 
     def close(self) -> None:
         super().close()
@@ -84,6 +96,27 @@ class Driver(LinuxDriver):
                         parser = XTermParser(self._debug)
             for event in parser.tick():
                 self.process_message(event)
+
+    def suspend_application_mode(self) -> None:
+        super().suspend_application_mode()
+        self._suspended = True
+
+    def resume_application_mode(self) -> None:
+        """At any SIGCONT. After one that no ctrl+z went before, Textual would read the terminal twice, and might never
+        end; after one that comes while it ends, leave the terminal as the program has it."""
+        self._told_to_resume = True
+        if self._resuming:  # a signal that came meanwhile
+            return
+        self._resuming = True
+        try:
+            if self._drawing:
+                self.suspend_application_mode()
+            # Once more where it was stopped again meanwhile, because it was in the background.
+            while self._suspended and self._told_to_resume:
+                self._told_to_resume = False
+                super().resume_application_mode()
+        finally:
+            self._resuming = False
 
     def _finish(self) -> None:
         if self._output is not None:

@@ -213,6 +213,9 @@ def test_a_full_disk(terminal: Terminal, measured: Measured, tmp_path: Path) -> 
     measured.lost_nothing()
 
 
+WAKES = 4
+
+
 @fault("kill -TERM", note="it ends, and leaves the terminal as it was")
 def test_told_to_end(terminal: Terminal, measured: Measured, tmp_path: Path) -> None:
     _ends(terminal, measured, tmp_path, signal.SIGTERM)
@@ -225,8 +228,13 @@ def test_told_that_the_terminal_is_closed(terminal: Terminal, measured: Measured
 
 def _ends(terminal: Terminal, measured: Measured, folder: Path, number: signal.Signals) -> None:
     program = _without_a_ring(terminal, folder)
+    for _ in range(WAKES):  # each had it read the terminal once more, and one of those readers might never end
+        os.kill(program, signal.SIGCONT)
+        terminal.press("r")
+        assert wait_until(lambda: terminal.shows("refuses the connection"), LIMIT_S)
     measured.injected(JOURNAL)
     os.kill(program, number)
+    os.kill(program, signal.SIGCONT)  # as systemd does, so that also one that is stopped ends
     terminal.wait_for(f"{GONE} {128 + number}", limit_s=LIMIT_S)
     assert not terminal.shows("refuses the connection")
     assert terminal.is_a_shell_s
