@@ -202,7 +202,7 @@ class Output(threading.Thread):
     def _take_off(self, written: int) -> None:
         with self._changed:
             self._left_bytes -= written
-            caught_up = self._behind and not self._left_bytes
+            caught_up = self._behind and not self._left_bytes and not self._ends
             if caught_up:
                 self._behind = False
         if caught_up:

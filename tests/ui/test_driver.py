@@ -89,11 +89,13 @@ def test_the_end_waits_for_what_is_left_but_not_for_a_terminal_that_takes_nothin
     assert pty.take(4) == "left"
     again = Pty(pty.other_end, pty.end)
     again.write(*MUCH)
+    assert again.output.behind
     again.output.finish()
     assert again.output.is_alive()
     again.write("too late")
     assert again.take(100 * len(MUCH)) == "".join(MUCH)
     assert wait_until(lambda: not again.output.is_alive(), LIMIT_S)
+    assert not again.caught_up.is_set(), "nobody is there any more to draw anew"
 
 
 def test_a_terminal_that_is_gone_is_said_and_blocks_nobody(pty: Pty) -> None:
