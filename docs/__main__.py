@@ -43,7 +43,8 @@ def configuration_page() -> str:
         MADE,
         "# Configuration\n",
         "`~/.config/director-tui/config.toml`, or `$XDG_CONFIG_HOME/director-tui/config.toml`, or `--config FILE`.\n"
-        "What is not understood is an error that names file, table and key. The README has an example.\n",
+        "What is not understood is an error that names file, table and key. "
+        "[setting-up.md](setting-up.md) has an example.\n",
     ]
     for title, keys in tables:
         rows = [(f"`{key.name}`", key.kind, key.default or "**needed**", key.meaning) for key in keys]
