@@ -73,7 +73,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     _change("add", "a", "add", "Add a backend to the ring", RING_CHANGED, 91),
     Command(
         *("remove_cleanly", ("w",), "remove cleanly"),
-        *("Take a backend out step by step, so that no user and no mail is lost", BACKENDS_CHANGED, 90),
+        *("Take a backend out in steps, so that no user or mail is lost", BACKENDS_CHANGED, 90),
         changes=True,
         priority=True,
         short="clean",
@@ -127,9 +127,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("copy", ("y",), "copy", "Copy its commands to the clipboard", "Operation", rank=50),
     Command("check_again", ("c",), "check again", "Read the configuration of every director again", "Removal"),
     Command("sessions", ("enter",), "sessions", "The sessions of the user, asked of every director", "User", rank=75),
-    Command(
-        "clear", ("escape",), "clear", "Put the sessions away; before, leave the line where the name is typed", "User"
-    ),
+    Command("clear", ("escape",), "clear", "Put the sessions away; before, leave the line for the name", "User"),
     Command(
         *("app.find_user", ("l",), "find user", "Find a user: where it is, and where it goes from there", "Views"),
         rank=92,
@@ -140,7 +138,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("app.clusters", ("c",), "clusters", "Every configured cluster, and how it is doing", "Views", rank=45),
     Command(
         *("app.emergency('emergency stop')", ("E",), "EMERGENCY STOP"),
-        *("Stop all traffic: vhost count 0 everywhere, after saving all counts", "Emergency"),
+        *("No new users anywhere: vhost count 0, all counts saved first", "Emergency"),
         rank=110,
         changes=True,
         priority=True,

@@ -485,7 +485,7 @@ async def test_read_only_neither_offers_nor_does_it(key: str) -> None:
         assert isinstance(screen.app.screen, Dashboard)
         await screen.press("question_mark")
         await screen.until("director-tui")
-        assert "Stop all traffic" not in screen
+        assert "No new users anywhere" not in screen
         assert agreed.plans == []
 
 

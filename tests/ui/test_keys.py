@@ -241,6 +241,13 @@ async def test_the_help_page_has_every_command() -> None:
         assert screen.at_cursor() == "10.1.0.2"
 
 
+async def test_a_line_of_the_help_page_is_one_line_at_80_columns() -> None:
+    async with dashboard(size=(80, 160)) as screen:
+        await screen.press("question_mark")
+        for command in COMMANDS:
+            assert any(command.help in line for line in screen.lines), command.help
+
+
 async def test_the_help_page_scrolls() -> None:
     async with dashboard(size=(80, 24)) as screen:
         await screen.press("question_mark")
