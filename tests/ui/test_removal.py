@@ -673,6 +673,15 @@ async def test_c_leads_to_the_clusters_except_where_it_checks_again() -> None:
         await screen.until("mail-eu", gone=["is over"])
 
 
+async def test_a_line_that_fills_the_page_is_whole_beside_the_scrollbar() -> None:
+    async with wizard(size=(80, 18)) as wizard_:
+        await wizard_.begin(permanent=True)
+        wizard_.ring.set(OUT, vhosts=0, users=0)
+        await wizard_.until_step(4)
+        wizard_.ring.remove(OUT)
+        await wizard_.until_step(8, f"{OUT} still stands in director_mail_servers")
+
+
 async def test_a_question_of_the_operation_is_answered_here() -> None:
     async with wizard() as wizard_:
         screen = wizard_.screen
