@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
+from textual._styles_cache import StylesCache
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.widgets import Input
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from rich.console import RenderableType
+    from textual.await_complete import AwaitComplete
     from textual.binding import BindingType
     from textual.command import Provider
     from textual.filter import LineFilter
@@ -520,6 +522,15 @@ class DirectorApp(App[None], inherit_bindings=False):
         except StateError as error:
             words.append(f"it can't be remembered: {error}")
         self.notify("\n".join(words), markup=False, timeout=2 if len(words) == 1 else 8)
+
+    def pop_screen(self) -> AwaitComplete:
+        self.call_after_refresh(self._forget_what_was_drawn)
+        return super().pop_screen()
+
+    def _forget_what_was_drawn(self) -> None:
+        """Of views that are closed. Textual remembers a thousand pairs of colours with the widget that each was asked
+        for, and so all its lines (its issue 6665): after some views that was a third of our memory."""
+        StylesCache.get_inner_outer.cache_clear()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Draw. Not for a terminal that takes nothing at the moment: what it has missed is drawn when it does again."""

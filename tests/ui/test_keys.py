@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+from textual._styles_cache import StylesCache
 from textual.events import Key, Paste
 
 from director_tui.ui.commands import COMMANDS, commands_of
@@ -21,6 +24,21 @@ async def test_the_cursor_moves_by_letters_and_arrows() -> None:
         assert screen.at_cursor() == "10.1.0.10"
         await screen.press("home")
         assert screen.at_cursor() == "10.1.0.1"
+
+
+async def test_nothing_that_was_drawn_is_kept_of_views_that_are_closed() -> None:
+    def drawn() -> int:
+        gc.collect()
+        return sum(isinstance(each, StylesCache) for each in gc.get_objects())
+
+    async with dashboard() as screen:
+        await screen.press("question_mark", "escape")  # what other tests have left goes, too
+        before = drawn()
+        for _ in range(3):
+            await screen.press("enter", "escape", "g", "escape", "colon", "escape", "question_mark")
+            assert drawn() > before
+            await screen.press("escape")
+        await screen.wait(lambda: drawn() <= before, "the closed views' lines to be forgotten")
 
 
 async def test_the_cursor_stays_on_its_ip() -> None:
