@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from director_tui.errors import RingUnreadable
 from director_tui.link.reading import stale_after_s
+from director_tui.ui.compositor import Compositor
 from director_tui.ui.header import calm_left_s, status_line, stop_line
 from director_tui.ui.key_bar import KeyBar
 from director_tui.ui.lines import Lines, Rule
@@ -104,6 +105,7 @@ class LiveScreen(Screen[None]):
 
     def __init__(self, cluster: ClusterConfig, times: Times, present: Present | None = None) -> None:
         super().__init__()
+        self._compositor = Compositor()
         self.cluster: Final = cluster
         self.times: Final = times
         self.present = present
