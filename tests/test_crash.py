@@ -48,6 +48,7 @@ sys.exit(cli.main(sys.argv[4:]))
         ("director_tui.ui.live:LiveScreen", "tick", 2, [], "ui/live.py line "),
         ("director_tui.ui.app:DirectorApp", "on_mount", 0, [], "fault.py line "),
         ("director_tui.ui.help_screen:HelpScreen", "compose", 0, ["?"], "outside its own code"),
+        ("director_tui.ui.driver:Driver", "run_input_thread", 0, [], "ui/driver.py line "),
     ],
 )
 def test_it_ends_with_a_short_report(

@@ -77,6 +77,13 @@ class Driver(LinuxDriver):
         super().close()
         self._finish()
 
+    def _run_input_thread(self) -> None:
+        """A fault ends the program as any other does. Textual's way is a traceback, and exit status 0."""
+        try:
+            self.run_input_thread()
+        except Exception as error:  # noqa: BLE001 - the thread's boundary
+            self._app.call_later(self._app._handle_exception, error)
+
     def run_input_thread(self) -> None:
         """Textual's would end the program at the first byte that is no UTF-8, and run hot at the end of input."""
         decoder = getincrementaldecoder(self._alphabet.typed_as)("replace")
