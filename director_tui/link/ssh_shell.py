@@ -7,7 +7,6 @@ and says is :func:`~director_tui.director.doveadm.one_after_the_other`'s.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import shlex
 import time
@@ -40,8 +39,8 @@ class Shell(Session):
         self.greeting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._where = where
         self._ready = f"\n{mark} ready\n".encode()
-        self._stdout = _Output(re.compile(rb"\n%s (\w+)\n" % mark.encode()), len(self._ready))
-        self._stderr = _Output(re.compile(rb"\n%s()\n" % mark.encode()), len(self._ready))
+        self._stdout = _Output(mark, len(self._ready))
+        self._stderr = _Output(mark, len(self._ready))
         self._sent: deque[asyncio.Future[Reply]] = deque()
         self._began_s = 0.0
 
@@ -126,25 +125,29 @@ class Shell(Session):
 
 
 class _Output:
-    """One of the two outputs, cut at the marks.
+    """One of the two outputs, cut at the lines that begin with the mark.
 
-    ``parts`` is what came before each mark, and the word in it. Of what is longer than the limit only the end is kept
-    until its mark comes, and ``overflowed`` is set until then.
+    ``parts`` is what came before each of them, and the word behind the mark, if there is one. Of what is longer than
+    the limit only the end is kept until its mark comes, and ``overflowed`` is set until then.
     """
 
-    def __init__(self, mark: re.Pattern[bytes], longest_mark: int) -> None:
+    def __init__(self, mark: str, longest_mark: int) -> None:
         self.parts: deque[tuple[bytes, bytes]] = deque()
         self.overflowed = False
-        self._mark = mark
+        self._mark = f"\n{mark}".encode()
         self._longest_mark = longest_mark
         self._open = bytearray()
 
     def take(self, data: bytes) -> None:
         unread_from = max(0, len(self._open) - self._longest_mark)
         self._open += data
-        while match := self._mark.search(self._open, unread_from):
-            self.parts.append((bytes(self._open[: match.start()]), bytes(match[1])))
-            del self._open[: match.end()]
+        while (at := self._open.find(self._mark, unread_from)) >= 0:
+            word = at + len(self._mark)
+            end = self._open.find(b"\n", word)
+            if end < 0:
+                break
+            self.parts.append((bytes(self._open[:at]), bytes(self._open[word:end]).strip()))
+            del self._open[: end + 1]
             unread_from = 0
             self.overflowed = False
         if len(self._open) > ssh_session.OUTPUT_LIMIT_BYTES:
