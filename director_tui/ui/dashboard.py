@@ -80,6 +80,7 @@ class Dashboard(LiveScreen):
         super().__init__(cluster, times)
         self._change, self._remove_cleanly = change, remove_cleanly
         self._unfinished: tuple[str, ...] = ()
+        self._notices: list[str] = []
         self._drawn: Snapshot | None = None
         self._rows_stand_on: tuple[object, ...] = ()
         self._lines_stand_on: tuple[object, ...] = ()
@@ -266,7 +267,15 @@ class Dashboard(LiveScreen):
         self._say_filter()
 
     def on_grid_notice(self, event: Grid.Notice) -> None:
-        self.notify(event.text, markup=False)
+        """Not over another view, or over a dialog: it tells of the table, so it is said when that is seen again."""
+        self._notices.append(event.text)
+        if self.app.screen is self:
+            self.on_screen_resume()
+
+    def on_screen_resume(self) -> None:
+        for text in self._notices:
+            self.notify(text, markup=False)
+        self._notices.clear()
 
     def _say_filter(self) -> None:
         grid = self._grid

@@ -63,6 +63,18 @@ async def test_the_cursor_stays_on_its_ip() -> None:
         assert screen.at_cursor() == "10.1.0.3"
 
 
+async def test_what_happens_to_the_cursor_is_not_said_over_another_view_but_when_the_table_is_seen_again() -> None:
+    ring = FakeRing()
+    async with dashboard(ring) as screen:
+        await screen.press("j", "question_mark")
+        ring.remove("10.1.0.2")
+        await screen.readings(ring)
+        assert "not there any more" not in screen
+        await screen.press("escape")
+        await screen.until("10.1.0.2 is not there any more")
+        assert screen.at_cursor() is None
+
+
 async def test_a_row_that_disappears_under_the_cursor_is_said_and_nothing_takes_its_place() -> None:
     ring = FakeRing()
     async with dashboard(ring) as screen:
