@@ -29,13 +29,14 @@ from __future__ import annotations
 import os
 import platform
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from director_tui import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
 
@@ -201,6 +202,16 @@ class DoveadmError(DirectorTuiError):
 
 class MalformedOutput(DirectorTuiError):
     """What arrived on standard output is not what this doveadm command prints."""
+
+
+@contextmanager
+def boundary(tell: Callable[[Exception], object]) -> Iterator[None]:
+    """Where a task or a thread of the program ends: a fault goes to ``tell``, which ends the program, instead of into
+    nothing, where it would only freeze."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the one place of all tasks and threads
+        tell(error)
 
 
 class InternalFault(DirectorTuiError):

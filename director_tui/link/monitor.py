@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 RING_BEAT_S: Final = 10.0
 """How often the state of the ring is read, and every director asked for its own view, in seconds."""
 
-CALM_BEAT_S: Final = 120.0
+CALM_BEAT_S: Final = 240.0
 """How often every director is asked while all is well: they are as well when nobody looks, and each call costs them
 more than we use here. What changes in the ring or of a backend, the director in use tells at once, and a connection
 tells by itself that it is lost."""

@@ -15,7 +15,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.widgets import Input
 
-from director_tui.errors import DirectorTuiError, InternalFault, StateError
+from director_tui.errors import DirectorTuiError, InternalFault, StateError, boundary
 from director_tui.log import LOG, where_more_is
 from director_tui.text import clean, clean_lines
 from director_tui.theme_files import user_folder
@@ -203,14 +203,15 @@ class DirectorApp(App[None], inherit_bindings=False):
         """``work`` is called when the worker runs: one that is cancelled before leaves nothing unawaited."""
 
         async def bounded() -> None:
-            try:
+            with boundary(self._end_at):
                 await work()
-            except Exception as error:  # noqa: BLE001 - the worker boundary: a fault must end the program, not freeze it
-                fault, words = _reported(error)
-                self.exit(return_code=fault.exit_status, message=words)
 
         task: WorkType[None] = bounded
         self.run_worker(task, name=name, group=group, exit_on_error=False)
+
+    def _end_at(self, error: Exception) -> None:
+        fault, words = _reported(error)
+        self.exit(return_code=fault.exit_status, message=words)
 
     def _handle_exception(self, error: Exception) -> None:
         """What Textual calls for a fault in a handler, or while it draws, to end the program.

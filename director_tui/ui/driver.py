@@ -13,12 +13,14 @@ import select
 import threading
 from codecs import getincrementaldecoder
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from director_tui.errors import boundary
 from director_tui.ui.glyphs import alphabet_of
 
 if TYPE_CHECKING:
@@ -79,10 +81,8 @@ class Driver(LinuxDriver):
 
     def _run_input_thread(self) -> None:
         """A fault ends the program as any other does. Textual's way is a traceback, and exit status 0."""
-        try:
+        with boundary(partial(self._app.call_later, self._app._handle_exception)):
             self.run_input_thread()
-        except Exception as error:  # noqa: BLE001 - the thread's boundary
-            self._app.call_later(self._app._handle_exception, error)
 
     def run_input_thread(self) -> None:
         """Textual's would end the program at the first byte that is no UTF-8, and run hot at the end of input."""
