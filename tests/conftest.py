@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from director_tui.link.event_loop import EventLoop
 from tests.ring.fixtures import (
     REAL_FIXTURES,
     accounts,
@@ -24,6 +25,8 @@ from tests.ring.fixtures import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -41,6 +44,12 @@ __all__ = [
 # A machine that is busy for a moment is no counterexample.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run in the program's own event loop: in asyncio's, Textual has tasks begin early from Python 3.12 on."""
+    return {"EventLoop": EventLoop}
+
 
 _skipped = pytest.StashKey["Skipped"]()
 

@@ -106,5 +106,4 @@ async def serving(
     try:
         yield config
     finally:
-        acceptor.close()
-        await acceptor.wait_closed()
+        acceptor.close()  # and not waited for: from Python 3.12 on that is for its connections, too
