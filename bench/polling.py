@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.ring.site import Site
 
 POLLS: Final = 60
-IDLE_S: Final = 120.0
+IDLE_S: Final = 240.0
 """A multiple of every beat of the dashboard, so that what it does now and then is counted as often as it happens."""
 START_S: Final = 12.0
 """After so long the dashboard has read the settings, and every director has been asked once."""
