@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -21,7 +23,9 @@ from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.geometry import Region, Spacing
 
 from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.configuration import backend_names
@@ -46,7 +50,7 @@ SPEED: Final = 60.0
 USERS: Final = 20_000
 BACKENDS: Final = 12
 INTERVAL_S: Final = 0.5
-MOST_GROWTH: Final = {"memory_kb": 0.02, "objects": 0.05}
+MOST_GROWTH: Final = {"memory_kb": 0.02, "resident_kb": 0.05, "objects": 0.05}
 """How much may be added after the warm-up, of what comes and goes with what is on the screen; of the rest nothing."""
 WARM_UP: Final = 0.4
 """The part of a run in which it may still grow: what Textual keeps of lines, histories, the events."""
@@ -68,14 +72,21 @@ CHAOS: Final = (
     *(("sever", 0), ("sever", 1), ("sever", 2), ("restore", 1), ("restore", 0), ("restore", 2)),
 )
 CHAOS_BEAT_S: Final = 2.5
+MOST_KEPT: Final = 4096
+"""What Textual's largest caches hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is counted while all is quiet. ``at_s`` is since the beginning."""
+    """What is counted while all is quiet. ``at_s`` is since the beginning.
+
+    ``memory_kb`` is what is in use, ``resident_kb`` what the system says of the process: in steps of a megabyte, which
+    is what Python takes at a time, and with what is free in between.
+    """
 
     at_s: float
     memory_kb: int
+    resident_kb: int
     objects: int
     tasks: int
     threads: int
@@ -119,6 +130,19 @@ async def _run_ring(pipe: Connection) -> None:
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
+
+
+def fill_caches() -> None:
+    """Textual keeps some thousand results of each step of its geometry, which takes it hours. What they need is there
+    from the start then, and what grows afterwards does so for another reason."""
+    for number in range(MOST_KEPT):
+        region, other, margin = Region(number, 0, 9, 9), Region(0, number, 9, 9), Spacing(1, 1, 1, number)
+        region.intersection(other)
+        region.union(other)
+        region.shrink(margin)
+        region.grow(margin)
+        region.split_vertical(number)
+        region.__contains__((number, number))
 
 
 class Soak:
@@ -243,7 +267,11 @@ class Soak:
         gc.collect()
         least = Figures(*(min(values) for values in zip(*map(astuple, some), strict=True)))
         figures = replace(
-            least, at_s=time.monotonic() - self._began_s, objects=len(gc.get_objects()), memory_kb=_memory()
+            least,
+            at_s=time.monotonic() - self._began_s,
+            objects=len(gc.get_objects()),
+            memory_kb=_in_use_kb(),
+            resident_kb=_resident_kb(),
         )
         self.figures.append(figures)
         values = "".join(f"{value:>12,.0f}" for value in astuple(figures))
@@ -256,12 +284,50 @@ class Soak:
             len(link._connection.login.connection._channels) for link in links if link._connection is not None
         )
         descriptors = len(os.listdir("/proc/self/fd"))
-        return Figures(0, 0, 0, len(asyncio.all_tasks()), threading.active_count(), descriptors, open_channels)
+        return Figures(0, 0, 0, 0, len(asyncio.all_tasks()), threading.active_count(), descriptors, open_channels)
 
 
-def _memory() -> int:
+def _resident_kb() -> int:
     """What of this process is in memory, in KiB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+class _Heap(ctypes.Structure):
+    """glibc's ``struct mallinfo2``, see mallinfo(3)."""
+
+    _fields_: ClassVar = [
+        ("free_and_more", ctypes.c_size_t * 4),
+        ("hblkhd", ctypes.c_size_t),
+        ("other", ctypes.c_size_t * 2),
+        ("uordblks", ctypes.c_size_t),
+        ("fordblks_and_more", ctypes.c_size_t * 2),
+    ]
+
+
+def _in_use_kb() -> int:
+    """What Python's and the C library's allocators have given out, in KiB.
+
+    Python says its part on standard error only: in a copy of this process, where that is a pipe.
+    """
+    ours, theirs = os.pipe()
+    copy = os.fork()
+    if not copy:
+        try:
+            os.dup2(theirs, 2)
+            sys._debugmallocstats()
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as told:
+        said = re.search(r"bytes in allocated blocks *= *([0-9,]+)", told.read())
+    os.waitpid(copy, 0)
+    if said is None:
+        raise RuntimeError("this Python does not say how much memory it has given out")
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _Heap
+    heap = mallinfo2()
+    in_use: int = int(said[1].replace(",", "")) + heap.uordblks + heap.hblkhd
+    return in_use // 1024
 
 
 async def soak(minutes: float, pipe: Connection) -> Soak:
@@ -279,6 +345,7 @@ async def soak(minutes: float, pipe: Connection) -> Soak:
         return Ring(cluster, ssh(known_hosts=known_hosts, identity=identity, ssh_config=ssh_config, ask=ask))
 
     app = DirectorApp(cluster, open_ring)
+    fill_caches()
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
         soaking = Soak(app, pilot, pipe)
         await soaking.run(minutes)
