@@ -44,12 +44,12 @@ def failure_of(call: Call[object], status: int, stdout: bytes, stderr: bytes) ->
 
 def refused_by_sudo(failure: DirectorTuiError) -> bool:
     """Whether sudo or doas refused the command. They report that to root over there, each time."""
-    return isinstance(failure, DoveadmError) and _REFUSED.search(failure.stderr) is not None
+    return isinstance(failure, DoveadmError) and re.search(_REFUSED, failure.stderr, re.MULTILINE) is not None
 
 
 def never_ran(stderr: str) -> bool:
     """Whether sudo or doas ran nothing, by its own word. What else it says is no refusal: the command runs."""
-    return _NEVER_RAN.search(stderr) is not None
+    return re.search(_NEVER_RAN, stderr, re.MULTILINE) is not None
 
 
 def _sentence(call: Call[object], status: int, text: str) -> tuple[str, str]:
@@ -63,7 +63,7 @@ def _sentence(call: Call[object], status: int, text: str) -> tuple[str, str]:
             _SUDOERS if tool == "doveadm" else "",
         )
     for pattern, what, remedy in _KNOWN:
-        if match := pattern.search(text):
+        if match := re.search(pattern, text, re.MULTILINE):
             groups = {name: _shortened(group) for name, group in match.groupdict().items()}
             return what.format(title=call.title, **groups), remedy.format(tool=tool, **groups)
     error = _ERROR.search(text)
@@ -103,98 +103,96 @@ _WANTS_TERMINAL: Final = r"^sudo: sorry, you must have a tty"
 _NOT_ALLOWED: Final = (
     r"is not in the sudoers file|is not allowed to (?:execute|run)|may not run sudo|^doas: Operation not permitted"
 )
-_REFUSED: Final = re.compile(f"{_ASKS}|{_WANTS_TERMINAL}|{_NOT_ALLOWED}", re.MULTILINE)
-_NEVER_RAN: Final = re.compile(rf"{_REFUSED.pattern}|^(?:sudo|doas): \S+: command not found", re.MULTILINE)
+_REFUSED: Final = f"{_ASKS}|{_WANTS_TERMINAL}|{_NOT_ALLOWED}"
+_NEVER_RAN: Final = rf"{_REFUSED}|^(?:sudo|doas): \S+: command not found"
 
-_KNOWN: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
-    (re.compile(pattern, re.MULTILINE), what, remedy)
-    for pattern, what, remedy in (
-        (
-            _ASKS,
-            "{name} asks for a password there, which this program never types",
-            # sudo asks for one before it looks whether this is among what the user may do.
-            "sudoers allows other words to this user, or not without one: see the sudoers lines in the README",
-        ),
-        (
-            _WANTS_TERMINAL,
-            "sudo wants a terminal there, and there is none",
-            "write Defaults:USER !requiretty into sudoers there",
-        ),
-        (
-            _NOT_ALLOWED,
-            "this user may not run {title} as root there",
-            "see the sudoers line in the README",
-        ),
-        (
-            r"^(?:sudo|doas): (?P<name>\S+): command not found",
-            "{name}: not found there",
-            'is Dovecot installed there? Else name the full path: {tool} = "sudo -n /usr/bin/{tool}" in config.toml',
-        ),
-        (
-            r"connect(?:_unix)?\((?P<socket>[^)]*/ipc)\) failed: (?P<why>.+)$",
-            "the director's login processes can't be asked through {socket}: {why}",
-            "only root may; and Dovecot has to run there",
-        ),
-        (
-            r"net_connect_unix\((?P<socket>[^)]*director-admin)\) failed: No such file or directory",
-            "there is no director socket {socket}",
-            "Dovecot is not running there, or is no director, or has another base_dir (then add -c FILE to {tool})",
-        ),
-        (
-            r"net_connect_unix\((?P<socket>[^)]*director-admin)\) failed: Permission denied",
-            "this user may not use the director socket {socket}",
-            f"only root may: {_SUDOERS}",
-        ),
-        (
-            r"net_connect_unix\((?P<socket>[^)]*director-admin)\) failed: Connection refused",
-            "nobody listens on the director socket {socket}",
-            "Dovecot is not running there",
-        ),
-        (
-            r"read\([^)]*director-admin\) (?:failed: read\(size=\d+\) failed: Interrupted system call|timed out)",
-            "the director process did not answer within 5 s",
-            "it is hung, starting, out of client connections, or director_servers is not set there",
-        ),
-        (
-            r"director-admin (?:unexpectedly )?disconnected|(?:read|write)\([^)]*director-admin\) failed"
-            r"|Director disconnected unexpectedly",  # up to 2.2.32
-            "the director process ended the conversation",
-            "it was perhaps restarted just now; see Dovecot's log there",
-        ),
-        (
-            r"(?P<socket>\S*director-admin) not a compatible director-doveadm socket",
-            "what listens on {socket} is no director that this doveadm can talk to",
-            "doveadm and the running Dovecot are of different versions, or the socket belongs to another program",
-        ),
-        (
-            r"Invalid (?:reply from director|USER-LIST reply)",
-            "doveadm can't make sense of the director's reply",
-            "is director_username_hash right there, and is doveadm of the version that is running?",
-        ),
-        (
-            r"Failed to expand (?P<setting>director_username_hash=.+)$",
-            "the director can't compute hashes of user names: it fails to expand {setting}",
-            "mend that setting in Dovecot's configuration",
-        ),
-        (
-            r"Error reading configuration: (?P<why>.+)$",
-            "Dovecot's configuration there can't be read: {why}",
-            "check -c FILE in the words for {tool}, and whether this user may read that file",
-        ),
-        (
-            r"^doveconf: Fatal: (?P<why>.+)$",
-            "Dovecot's configuration there can't be read: {why}",
-            "check -c FILE in the words for {tool}, and whether this user may read that file",
-        ),
-        (
-            r"Ring sync timed out",
-            "the ring was not synced in time",
-            "look at the state of the ring before anything else",
-        ),
-        (
-            r"Panic: (?P<why>.+)$",
-            "{title} crashed there: {why}",
-            "",
-        ),
-    )
+# Patterns as text: to compile them all takes 4 ms of each start, and most programs end without a failure.
+_KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
+    (
+        _ASKS,
+        "{name} asks for a password there, which this program never types",
+        # sudo asks for one before it looks whether this is among what the user may do.
+        "sudoers allows other words to this user, or not without one: see the sudoers lines in the README",
+    ),
+    (
+        _WANTS_TERMINAL,
+        "sudo wants a terminal there, and there is none",
+        "write Defaults:USER !requiretty into sudoers there",
+    ),
+    (
+        _NOT_ALLOWED,
+        "this user may not run {title} as root there",
+        "see the sudoers line in the README",
+    ),
+    (
+        r"^(?:sudo|doas): (?P<name>\S+): command not found",
+        "{name}: not found there",
+        'is Dovecot installed there? Else name the full path: {tool} = "sudo -n /usr/bin/{tool}" in config.toml',
+    ),
+    (
+        r"connect(?:_unix)?\((?P<socket>[^)]*/ipc)\) failed: (?P<why>.+)$",
+        "the director's login processes can't be asked through {socket}: {why}",
+        "only root may; and Dovecot has to run there",
+    ),
+    (
+        r"net_connect_unix\((?P<socket>[^)]*director-admin)\) failed: No such file or directory",
+        "there is no director socket {socket}",
+        "Dovecot is not running there, or is no director, or has another base_dir (then add -c FILE to {tool})",
+    ),
+    (
+        r"net_connect_unix\((?P<socket>[^)]*director-admin)\) failed: Permission denied",
+        "this user may not use the director socket {socket}",
+        f"only root may: {_SUDOERS}",
+    ),
+    (
+        r"net_connect_unix\((?P<socket>[^)]*director-admin)\) failed: Connection refused",
+        "nobody listens on the director socket {socket}",
+        "Dovecot is not running there",
+    ),
+    (
+        r"read\([^)]*director-admin\) (?:failed: read\(size=\d+\) failed: Interrupted system call|timed out)",
+        "the director process did not answer within 5 s",
+        "it is hung, starting, out of client connections, or director_servers is not set there",
+    ),
+    (
+        r"director-admin (?:unexpectedly )?disconnected|(?:read|write)\([^)]*director-admin\) failed"
+        r"|Director disconnected unexpectedly",  # up to 2.2.32
+        "the director process ended the conversation",
+        "it was perhaps restarted just now; see Dovecot's log there",
+    ),
+    (
+        r"(?P<socket>\S*director-admin) not a compatible director-doveadm socket",
+        "what listens on {socket} is no director that this doveadm can talk to",
+        "doveadm and the running Dovecot are of different versions, or the socket belongs to another program",
+    ),
+    (
+        r"Invalid (?:reply from director|USER-LIST reply)",
+        "doveadm can't make sense of the director's reply",
+        "is director_username_hash right there, and is doveadm of the version that is running?",
+    ),
+    (
+        r"Failed to expand (?P<setting>director_username_hash=.+)$",
+        "the director can't compute hashes of user names: it fails to expand {setting}",
+        "mend that setting in Dovecot's configuration",
+    ),
+    (
+        r"Error reading configuration: (?P<why>.+)$",
+        "Dovecot's configuration there can't be read: {why}",
+        "check -c FILE in the words for {tool}, and whether this user may read that file",
+    ),
+    (
+        r"^doveconf: Fatal: (?P<why>.+)$",
+        "Dovecot's configuration there can't be read: {why}",
+        "check -c FILE in the words for {tool}, and whether this user may read that file",
+    ),
+    (
+        r"Ring sync timed out",
+        "the ring was not synced in time",
+        "look at the state of the ring before anything else",
+    ),
+    (
+        r"Panic: (?P<why>.+)$",
+        "{title} crashed there: {why}",
+        "",
+    ),
 )
