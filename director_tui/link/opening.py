@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from director_tui.config import parse_destination
+from director_tui.link.dialing import Dialed
 from director_tui.link.ring import Ring
 from director_tui.link.ssh_config import find_ssh, query
 
@@ -27,14 +28,17 @@ LINKER_CACHE: Final = Path("/etc/ld.so.cache")
 async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
     """The ring of a cluster; nothing is connected yet. ``ask`` puts a question to a person, if there is one."""
     begun = _asked_for(parse_destination(cluster.directors[0].ssh))
+    dialed = {destination: Dialed(asyncio.shield(task)) for destination, task in begun.items()}
     try:
         # In a thread, so that a screen that is there already stays alive.
         ssh = await asyncio.to_thread(import_ssh)
     except asyncio.CancelledError:
         for task in begun.values():
             task.cancel()
+        for one in dialed.values():
+            one.hang_up()
         raise
-    return Ring(cluster, ssh(known_hosts=cluster.known_hosts, ask=ask, configurations=begun))
+    return Ring(cluster, ssh(known_hosts=cluster.known_hosts, ask=ask, configurations=begun, dialed=dialed))
 
 
 def import_ssh() -> type[Ssh]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from director_tui.config import Destination
+    from director_tui.link.dialing import Dialed
     from director_tui.link.ssh_session import Session
 
 __all__ = ["Ask", "Connection", "Question", "Reply", "Shell", "Ssh", "add_to_known_hosts"]
@@ -65,7 +66,7 @@ class Ssh:
 
     ``known_hosts`` is a file to look into before the user's and the system's, ``identity`` the only key to use at the
     destination, ``ssh_config`` is like ``ssh -F``. Without ``ask`` whatever only a person could answer is not tried.
-    ``configurations`` are being asked for already, each for the first connection to it.
+    ``configurations`` are being asked for already, and ``dialed`` connected to, each for the first connection to it.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Ssh:
         identity: Path | None = None,
         ssh_config: Path | None = None,
         configurations: Mapping[Destination, asyncio.Task[HostConfig]] | None = None,
+        dialed: Mapping[Destination, Dialed] | None = None,
     ) -> None:
         self._configurations = dict(configurations or {})
+        self._dialed = dict(dialed or {})
         self._known_hosts = known_hosts.expanduser() if known_hosts else None
         self._identity = identity.expanduser() if identity else None
         self._ssh_config = ssh_config.expanduser() if ssh_config else None
@@ -98,12 +101,19 @@ class Ssh:
         else:
             jump = through
             jump.enter()
-        connection = await self._log_in(clean(destination), config, jump)
+        dialed = self._dialed.pop(parsed, None)
+        if dialed is not None and jump is not None:
+            dialed.hang_up()
+            dialed = None
+        connection = await self._log_in(clean(destination), config, jump, dialed)
         connection.enter()  # whoever asked for it: it is not closed by the last one that goes through it
         return connection
 
     async def close(self) -> None:
         """Close every connection that is still open; those that changing commands need, when these have ended."""
+        for dialed in self._dialed.values():
+            dialed.hang_up()
+        self._dialed.clear()
         needed = {hop for connection in self._connections if connection.changing for hop in connection.jumps}
         await asyncio.gather(*(connection.close() for connection in self._connections - needed))
 
@@ -149,14 +159,16 @@ class Ssh:
         self._jumps[route] = jump
         return jump
 
-    async def _log_in(self, where: str, config: HostConfig, jump: Connection | None) -> Connection:
+    async def _log_in(
+        self, where: str, config: HostConfig, jump: Connection | None, dialed: Dialed | None = None
+    ) -> Connection:
         files = self._known_hosts_files(config)
         known = known_keys(files, config)
         with contextlib.ExitStack() as on_failure:
             if jump:
                 on_failure.callback(jump.leave)
             try:
-                login = Login(where, config, known, self._keyring)
+                login = Login(where, config, known, self._keyring, dialed=dialed)
                 try:
                     await login.run(jump.login if jump else None)
                 except CertificateRefused as refused:

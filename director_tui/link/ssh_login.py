@@ -49,6 +49,7 @@ from director_tui.text import clean, clean_lines
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
+    from director_tui.link.dialing import Dialed
     from director_tui.link.ssh_config import HostConfig
 
 CONNECT_LIMIT_S: Final = 8.0
@@ -88,6 +89,7 @@ class Login(asyncssh.SSHClient):
         *,
         certificates: bool = True,
         note: str = "",
+        dialed: Dialed | None = None,
     ) -> None:
         self.lost = asyncio.Event()
         self.proxy: ProxyCommand | None = None
@@ -95,6 +97,7 @@ class Login(asyncssh.SSHClient):
         self._config = config
         self._known = known
         self._keyring = keyring
+        self._dialed = dialed
         self._certificates = certificates and bool(known.authorities)
         self._note = note
         self._connection: asyncssh.SSHClientConnection | None = None
@@ -165,13 +168,14 @@ class Login(asyncssh.SSHClient):
         config = self._config
         if config.proxy_command and not jump:
             self.proxy = await ProxyCommand.start(config.proxy_command)
+        sock = self.proxy.sock if self.proxy else await self._dialed.take() if self._dialed else None
         return await asyncssh.connect(
             config.host,
             config.port,
             config=None,
             client_factory=lambda: self,
             tunnel=jump.connection if jump else None,
-            sock=self.proxy.sock if self.proxy else None,
+            sock=sock,
             proxy_command=None,
             family=config.address_family,
             local_addr=(config.bind_address, 0) if config.bind_address else None,

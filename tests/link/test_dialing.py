@@ -1,0 +1,161 @@
+"""A connection that is made while SSH is still imported, and what becomes of one that nobody needs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from director_tui.config import ClusterConfig, DirectorConfig, parse_destination
+from director_tui.errors import ConfigError, Unreachable
+from director_tui.link import opening
+from director_tui.link.dialing import Dialed
+from director_tui.link.opening import open_ring
+from director_tui.link.ssh import Ssh
+from director_tui.link.ssh_config import HostConfig
+from tests.link.ssh_setup import host_block, until, write_config
+from tests.ring.real import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.ring.fixtures import MakeSshd
+
+
+class Listening:
+    """Takes connections and says nothing."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.open = 0
+        self.config = HostConfig("127.0.0.1", 0, "ops")
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.taken += 1
+        self.open += 1
+        await reader.read()
+        self.open -= 1
+        writer.close()
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[Listening]:
+    one = Listening()
+    server = await asyncio.start_server(one.take, "127.0.0.1", 0)
+    one.config = replace(one.config, port=server.sockets[0].getsockname()[1])
+    yield one
+    server.close()
+
+
+async def known(config: HostConfig) -> HostConfig:
+    return config
+
+
+async def test_the_first_connection_is_the_one_that_was_made_before(make_sshd: MakeSshd, tmp_path: Path) -> None:
+    sshd = make_sshd()
+    ssh_config = write_config(tmp_path / "config", [host_block(sshd)])
+    destination = parse_destination(sshd.name)
+    dialed = Dialed(Ssh(ssh_config=ssh_config)._configuration(destination))
+    there = await dialed.take()
+    assert there is not None
+    ours = there.getsockname()
+    ssh = Ssh(ssh_config=ssh_config, dialed={destination: dialed})
+    first, second = await ssh.connect(sshd.name), await ssh.connect(sshd.name)
+    assert first.login.connection.get_extra_info("sockname") == ours
+    assert second.login.connection.get_extra_info("sockname") != ours
+    for connection in (first, second):
+        assert (await connection.run(["echo", "in"], 5)).stdout == b"in\n"
+    await ssh.close()
+
+
+@pytest.mark.parametrize(
+    "other_way", [{"proxy_jump": ("jump",)}, {"proxy_command": "nc jump 22"}, {"bind_address": "127.0.0.2"}]
+)
+async def test_another_way_is_not_gone_before(listening: Listening, other_way: dict[str, Any]) -> None:
+    assert await Dialed(known(replace(listening.config, **other_way))).take() is None
+    assert not listening.taken
+
+
+async def test_what_can_not_be_reached_is_said_by_whoever_connects(make_sshd: MakeSshd, tmp_path: Path) -> None:
+    sshd = make_sshd()
+    ssh_config = write_config(tmp_path / "config", [host_block(sshd)])
+    sshd.stop()
+    destination = parse_destination(sshd.name)
+    dialed = Dialed(Ssh(ssh_config=ssh_config)._configuration(destination))
+    with pytest.raises(Unreachable) as usual:
+        await Ssh(ssh_config=ssh_config).connect(sshd.name)
+    with pytest.raises(Unreachable) as it:
+        await Ssh(ssh_config=ssh_config, dialed={destination: dialed}).connect(sshd.name)
+    assert str(it.value) == str(usual.value)
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "x" * 70 + ".invalid"])
+async def test_a_name_that_is_none_makes_no_connection(name: str) -> None:
+    assert await Dialed(known(HostConfig(name, 22, "ops"))).take() is None
+
+
+async def test_a_configuration_that_can_not_be_read_makes_no_connection() -> None:
+    async def unreadable() -> HostConfig:
+        raise ConfigError("not to be read")
+
+    assert await Dialed(unreadable()).take() is None
+
+
+async def test_what_nobody_needs_is_closed(listening: Listening) -> None:
+    dialed = Dialed(known(listening.config))
+    await until(lambda: listening.open)
+    dialed.hang_up()
+    await until(lambda: not listening.open)
+    assert listening.taken == 1
+
+
+async def test_whoever_waits_no_longer_leaves_nothing(listening: Listening) -> None:
+    asked: asyncio.Future[HostConfig] = asyncio.get_running_loop().create_future()
+    dialed = Dialed(asked)
+    waiting = asyncio.create_task(dialed.take())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert dialed._dialing.cancelled()
+    assert not listening.taken
+
+
+@pytest.mark.parametrize("port", ["open", "closed"])
+async def test_a_ring_that_is_opened_and_not_read_hangs_up(
+    port: str, listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = listening.config if port == "open" else replace(listening.config, port=free_port())
+
+    async def query(*_: object, **__: object) -> HostConfig:
+        return config
+
+    monkeypatch.setattr(opening, "query", query)
+    monkeypatch.setattr(opening, "find_ssh", lambda: "/usr/bin/ssh")
+    ring = await open_ring(ClusterConfig("test", (DirectorConfig("d1"),)), None)
+    if port == "open":
+        await until(lambda: listening.open)
+    await ring.close()
+    await until(lambda: not listening.open)
+
+
+async def test_of_several_addresses_the_first_that_answers_is_taken(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    answering = ("127.0.0.1", listening.config.port)
+
+    async def getaddrinfo(*_: object, **__: object) -> list[Any]:
+        silent = ("127.0.0.1", free_port())
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (silent, answering)]
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    dialed = Dialed(known(listening.config))
+    there = await dialed.take()
+    assert there is not None
+    assert there.getpeername() == answering
+    dialed.hang_up()
