@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -201,8 +202,9 @@ def test_files_that_are_not_understood_are_named_and_harm_nobody() -> None:
     assert len(kept.notes) == len(others) + 1
 
 
-times = st.datetimes(timezones=st.just(Clock().times.utc().tzinfo)).map(
-    lambda one: one.replace(year=2026, microsecond=one.microsecond // 1000 * 1000)
+YEAR = datetime(2026, 1, 1)  # noqa: DTZ001 - hypothesis puts the time zone to it
+times = st.datetimes(YEAR, YEAR + timedelta(days=364), timezones=st.just(UTC)).map(
+    lambda one: one.replace(microsecond=one.microsecond // 1000 * 1000)
 )
 marks = st.none() | st.builds(Mark, times, st.just("ops"), st.sampled_from(Decided), st.sampled_from(("", "a\nb")))
 
