@@ -114,6 +114,8 @@ class FakeRing:
     ring_failure: tuple[int, bytes] | None = None
     """With what status and words ``director ring status`` fails."""
     awake: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
+    waiting: list[str] = field(default_factory=list)
+    """What was asked while it slept and has no answer yet."""
     """Cleared: every director is stopped and says nothing, until it is set again."""
     records: dict[str, Records] = field(default_factory=lambda: defaultdict(Records))
     """The folders for stop records on the directors, by destination."""
@@ -237,7 +239,11 @@ class FakeConnection:
             raise ConnectionLost(f"{self.destination}: the connection was lost", "")
         try:
             async with asyncio.timeout(limit_s):
-                await self.ring.awake.wait()
+                self.ring.waiting.append(_subcommand(argv))
+                try:
+                    await self.ring.awake.wait()
+                finally:
+                    self.ring.waiting.remove(_subcommand(argv))
                 if (gate := self.ring.gates.get((self.destination, _subcommand(argv)))) is not None:
                     await gate.wait()
         except TimeoutError:

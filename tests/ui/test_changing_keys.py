@@ -59,6 +59,7 @@ async def test_what_follows_an_operation_is_planned_on_a_reading_from_after_it()
     async with operated(ring) as made:
         await made.begin(Verb.UPDATE, Target("10.1.0.1", 0))
         ring.awake.clear()
+        await made.screen.wait(lambda: "status" in ring.waiting, "the last answer to be read")
         made.executor.end(LineStatus.APPLIED)
         await made.screen.until("Next: flush 10.1.0.1")
         await made.screen.press("n")
