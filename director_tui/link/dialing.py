@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,14 @@ class Dialed:
 
     def __init__(self, configuration: Awaitable[HostConfig]) -> None:
         self._dialing: asyncio.Task[socket.socket | None] = asyncio.create_task(_dial(configuration), name="dial")
+        # Whoever takes it hears of a failure; it may be that nobody does any more.
+        self._dialing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def take(self) -> socket.socket | None:
-        """None where there is none: then whoever needs one connects as ever, and hears why it can't be."""
+        """None where the way there is another one, or where the configuration can't be read, which others say.
+
+        Raises what keeps it from being made: OSError, or UnicodeError for a name that can't be asked for.
+        """
         try:
             return await self._dialing
         except asyncio.CancelledError:
@@ -30,33 +36,34 @@ class Dialed:
 
     def hang_up(self) -> None:
         """Nobody needs it."""
-        if not self._dialing.cancel() and not self._dialing.cancelled() and (there := self._dialing.result()):
+        if self._dialing.cancel() or self._dialing.cancelled() or self._dialing.exception():
+            return
+        if there := self._dialing.result():
             there.close()
 
 
 async def _dial(configuration: Awaitable[HostConfig]) -> socket.socket | None:
-    loop = asyncio.get_running_loop()
     try:
         config = await configuration
-        if config.proxy_jump or config.proxy_command or config.bind_address:
-            return None  # the way there is another one
-        found = await loop.getaddrinfo(config.host, config.port, family=config.address_family, type=socket.SOCK_STREAM)
-    except (DirectorTuiError, OSError, UnicodeError):
+    except DirectorTuiError:
         return None
-    for family, kind, protocol, _, address in found:
-        if (there := await _connected(socket.socket(family, kind, protocol), address)) is not None:
-            return there
-    return None
+    if config.proxy_jump or config.proxy_command or config.bind_address:
+        return None
+    failures: list[OSError] = []
+    for family, kind, protocol, _, address in await asyncio.get_running_loop().getaddrinfo(
+        config.host, config.port, family=config.address_family, type=socket.SOCK_STREAM
+    ):
+        try:
+            return await _connected(family, kind, protocol, address)
+        except OSError as failure:
+            failures.append(failure)
+    raise failures[0]
 
 
-async def _connected(there: socket.socket, address: Any) -> socket.socket | None:
-    try:
+async def _connected(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    with contextlib.ExitStack() as on_failure:
+        there = on_failure.enter_context(socket.socket(family, kind, protocol))
         there.setblocking(False)
         await asyncio.get_running_loop().sock_connect(there, address)
-    except OSError:
-        there.close()
-        return None
-    except asyncio.CancelledError:
-        there.close()
-        raise
+        on_failure.pop_all()
     return there

@@ -42,8 +42,9 @@ RING_BEAT_S: Final = 10.0
 
 CALM_BEAT_S: Final = 240.0
 """How often every director is asked while all is well: they are as well when nobody looks, and each call costs them
-more than we use here. What changes in the ring or of a backend, the director in use tells at once, and a connection
-tells by itself that it is lost."""
+more than we use here. What changes of a backend, the director in use tells at once, what in the ring, within ten
+seconds, and a connection tells by itself that it is lost. Only that another director does not answer doveadm any more,
+or lists something else, is seen so late, unless somebody looks."""
 
 WATCHED_BEAT_S: Final = 3.0
 """How often while somebody looks at what each director says."""

@@ -29,15 +29,14 @@ async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
     """The ring of a cluster; nothing is connected yet. ``ask`` puts a question to a person, if there is one."""
     begun = _asked_for(parse_destination(cluster.directors[0].ssh))
     dialed = {destination: Dialed(asyncio.shield(task)) for destination, task in begun.items()}
-    try:
+    with contextlib.ExitStack() as on_failure:
+        for task in begun.values():
+            on_failure.callback(task.cancel)
+        for one in dialed.values():
+            on_failure.callback(one.hang_up)
         # In a thread, so that a screen that is there already stays alive.
         ssh = await asyncio.to_thread(import_ssh)
-    except asyncio.CancelledError:
-        for task in begun.values():
-            task.cancel()
-        for one in dialed.values():
-            one.hang_up()
-        raise
+        on_failure.pop_all()
     return Ring(cluster, ssh(known_hosts=cluster.known_hosts, ask=ask, configurations=begun, dialed=dialed))
 
 

@@ -98,6 +98,7 @@ class Login(asyncssh.SSHClient):
         self._known = known
         self._keyring = keyring
         self._dialed = dialed
+        self._taken: socket.socket | None = None
         self._certificates = certificates and bool(known.authorities)
         self._note = note
         self._connection: asyncssh.SSHClientConnection | None = None
@@ -163,19 +164,22 @@ class Login(asyncssh.SSHClient):
                 self._agent.close()
             if self._connection is None and self.proxy:
                 await self.proxy.end()
+            if self._taken and not self._reached:  # else it belongs to the connection
+                self._taken.close()
 
     async def _connect(self, jump: Login | None) -> asyncssh.SSHClientConnection:
         config = self._config
         if config.proxy_command and not jump:
             self.proxy = await ProxyCommand.start(config.proxy_command)
-        sock = self.proxy.sock if self.proxy else await self._dialed.take() if self._dialed else None
+        if self._dialed:
+            self._taken = await self._dialed.take()
         return await asyncssh.connect(
             config.host,
             config.port,
             config=None,
             client_factory=lambda: self,
             tunnel=jump.connection if jump else None,
-            sock=sock,
+            sock=self.proxy.sock if self.proxy else self._taken,
             proxy_command=None,
             family=config.address_family,
             local_addr=(config.bind_address, 0) if config.bind_address else None,

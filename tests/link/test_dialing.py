@@ -7,6 +7,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import asyncssh
 import pytest
 
 from director_tui.config import ClusterConfig, DirectorConfig, parse_destination
@@ -93,9 +94,30 @@ async def test_what_can_not_be_reached_is_said_by_whoever_connects(make_sshd: Ma
     assert str(it.value) == str(usual.value)
 
 
-@pytest.mark.parametrize("name", ["no-such-host.invalid", "x" * 70 + ".invalid"])
-async def test_a_name_that_is_none_makes_no_connection(name: str) -> None:
-    assert await Dialed(known(HostConfig(name, 22, "ops"))).take() is None
+async def test_a_name_is_looked_up_once_and_why_in_vain_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def getaddrinfo(host: object, *_: object, **__: object) -> list[Any]:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    destination = parse_destination("d1")
+    config = HostConfig("director.example", 22, "ops", identity_files=(), user_known_hosts=(tmp_path / "none",))
+    ssh = Ssh(
+        configurations={destination: asyncio.create_task(known(config))},
+        dialed={destination: Dialed(known(config))},
+    )
+    with pytest.raises(Unreachable, match=r"director\.example is not known \(Temporary failure in name resolution\)"):
+        await ssh.connect("d1")
+    assert asked == ["director.example"]
+
+
+async def test_a_name_that_can_not_be_asked_for_is_told_to_whoever_takes_it() -> None:
+    with pytest.raises(UnicodeError):
+        await Dialed(known(HostConfig("x" * 70 + ".invalid", 22, "ops"))).take()
 
 
 async def test_a_configuration_that_can_not_be_read_makes_no_connection() -> None:
@@ -117,12 +139,47 @@ async def test_whoever_waits_no_longer_leaves_nothing(listening: Listening) -> N
     asked: asyncio.Future[HostConfig] = asyncio.get_running_loop().create_future()
     dialed = Dialed(asked)
     waiting = asyncio.create_task(dialed.take())
+    # Cancelled in the turn in which it would have got the connection.
+    dialed._dialing.add_done_callback(lambda _: waiting.cancel())
     await asyncio.sleep(0)
-    waiting.cancel()
+    asked.set_result(listening.config)
     await asyncio.wait([waiting])
     assert waiting.cancelled()
-    assert dialed._dialing.cancelled()
-    assert not listening.taken
+    await until(lambda: listening.taken == 1 and not listening.open)
+
+
+async def test_one_that_is_taken_and_not_used_is_closed(
+    listening: Listening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncssh, "connect", connect)
+    destination = parse_destination("d1")
+    config = replace(listening.config, user_known_hosts=(tmp_path / "none",))
+    ssh = Ssh(
+        configurations={destination: asyncio.create_task(known(config))},
+        dialed={destination: Dialed(known(config))},
+    )
+    connecting = asyncio.create_task(ssh.connect("d1"))
+    await until(lambda: listening.open)
+    await asyncio.sleep(0)
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    await until(lambda: not listening.open)
+
+
+async def test_an_address_of_a_kind_that_is_not_there_is_passed_over(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def getaddrinfo(*_: object, **__: object) -> list[Any]:
+        unknown_kind = (socket.AF_INET, socket.SOCK_STREAM, 254, "", ("127.0.0.1", 1))
+        return [unknown_kind, (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", listening.config.port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    dialed = Dialed(known(listening.config))
+    assert await dialed.take() is not None
+    dialed.hang_up()
 
 
 @pytest.mark.parametrize("port", ["open", "closed"])
