@@ -31,6 +31,7 @@ from director_tui.config import ClusterConfig, DirectorConfig
 from director_tui.demo.configuration import backend_names
 from director_tui.demo.ring import PracticeRing
 from director_tui.demo.server import serve
+from director_tui.link.event_loop import EventLoop
 from director_tui.link.opening import import_ssh
 from director_tui.link.reading import LinkStatus
 from director_tui.link.ring import Ring
@@ -141,7 +142,12 @@ def fill_caches() -> None:
         region.union(other)
         region.shrink(margin)
         region.grow(margin)
+        region.translate((number, 0))
+        region.overlaps(other)
+        region.contains_region(other)
+        region.split(number, number)
         region.split_vertical(number)
+        region.split_horizontal(number)
         region.__contains__((number, number))
 
 
@@ -366,7 +372,8 @@ def main() -> int:
         theirs.close()
         print("".join(f"{each.name:>12}" for each in fields(Figures)), flush=True)
         try:
-            soaking = asyncio.run(soak(options.minutes, ours))
+            with asyncio.Runner(loop_factory=EventLoop) as runner:
+                soaking = runner.run(soak(options.minutes, ours))
         finally:
             with contextlib.suppress(OSError):
                 ours.send(None)
