@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -61,6 +62,10 @@ _LETTERS: Final = frozenset(one.action.partition("(")[0] for one in commands_of(
 """The actions that would take characters away from a text that is typed."""
 
 
+NOTICES_HELD: Final = 3
+"""The newest of what could not be said at once."""
+
+
 class Dashboard(LiveScreen):
     """One ring, live."""
 
@@ -80,7 +85,7 @@ class Dashboard(LiveScreen):
         super().__init__(cluster, times)
         self._change, self._remove_cleanly = change, remove_cleanly
         self._unfinished: tuple[str, ...] = ()
-        self._notices: list[str] = []
+        self._notices: deque[str] = deque(maxlen=NOTICES_HELD)
         self._drawn: Snapshot | None = None
         self._rows_stand_on: tuple[object, ...] = ()
         self._lines_stand_on: tuple[object, ...] = ()
@@ -267,10 +272,12 @@ class Dashboard(LiveScreen):
         self._say_filter()
 
     def on_grid_notice(self, event: Grid.Notice) -> None:
-        """Not over another view, or over a dialog: it tells of the table, so it is said when that is seen again."""
-        self._notices.append(event.text)
+        """Not over another view, or over a dialog: it tells of the table, so it is said when that is seen again, with
+        when it was, for it may be otherwise by then."""
         if self.app.screen is self:
-            self.on_screen_resume()
+            self.notify(event.text, markup=False)
+        else:
+            self._notices.append(f"{self.times.utc():%H:%M:%S} UTC: {event.text}")
 
     def on_screen_resume(self) -> None:
         for text in self._notices:

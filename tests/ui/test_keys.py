@@ -71,7 +71,7 @@ async def test_what_happens_to_the_cursor_is_not_said_over_another_view_but_when
         await screen.readings(ring)
         assert "not there any more" not in screen
         await screen.press("escape")
-        await screen.until("10.1.0.2 is not there any more")
+        await screen.until("UTC: 10.1.0.2 is not there any more")
         assert screen.at_cursor() is None
 
 
