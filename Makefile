@@ -57,7 +57,7 @@ screenshots: $(VENV)/.dev-ready ## remake the pictures of the README; look at th
 docs: $(VENV)/.dev-ready ## remake the pages of the manual that are made from the code
 	$(BIN)/python -m docs
 
-bench: $(VENV)/.dev-ready ## the budgets, each beside its peer in the same run; ten minutes, or ARGS='P4 P5' for some
+bench: $(VENV)/.dev-ready ## the budgets, each beside its peer in the same run; a quarter of an hour, or ARGS='P4 P5' for some
 	@sh tests/ring/install-debian-packages
 	$(BIN)/python -m bench $(ARGS)
 
