@@ -31,7 +31,7 @@ def test_the_ring_is_seen_and_a_change_by_somebody_else(
     real_ring.directors[1].doveadm("director", "update", "127.0.1.3", "0")
     try:
         terminal.wait_for("127.0.1.3  vhosts 100 → 0", "outside this program")
-        row = next(line for line in terminal.lines() if "127.0.1.3" in line and "vhosts" not in line)
+        row = next(line for line in terminal.still_lines() if "127.0.1.3" in line and "vhosts" not in line)
         assert row.split()[1] == "0"
         assert "drain" in row
     finally:
@@ -63,7 +63,7 @@ def test_each_director_says_what_it_sees_and_another_one_is_chosen(
     terminal.wait_for("LIVE", "ring 3/3 synced", *IPS)
     terminal.press("g")
     terminal.wait_for("The ring is whole: 3 of 3 directors synced, all agree about 8 backends", "asked 0s ago")
-    lines = terminal.lines()
+    lines = terminal.still_lines()
     for director in real_ring.directors:
         address = f"{director.ip}:{director.port}"
         told = {row["type"] for row in director.ring_status()}
@@ -109,7 +109,7 @@ def test_users_are_found_where_doveadm_finds_them(
             assert here is ((tag == "gold") is (ip in IPS[6:]))
             (line,) = [
                 line
-                for line in terminal.lines()
+                for line in terminal.still_lines()
                 if line.strip(" ▸").startswith(tag or ("not assigned" if row["status"] == "n/a" else row["status"]))
             ]
             cells = re.split(r"  +", line.strip(" ▸"))
@@ -143,7 +143,7 @@ def test_the_sessions_of_a_user_who_is_on_two_backends_at_once(
     terminal.wait_for(f"on {old}, where its hash leads")
     terminal.press("Enter")
     terminal.wait_for("3 sessions")
-    rows = [line.split() for line in terminal.lines() if " imap " in line]
+    rows = [line.split() for line in terminal.still_lines() if " imap " in line]
     assert [(row[-3], row[-1]) for row in rows] == [(old, "2"), (old, "1")]
     assert not terminal.shows("joe")
     # By force it is forgotten without being kicked; that is how a mailbox gets open in two places.
@@ -153,7 +153,8 @@ def test_the_sessions_of_a_user_who_is_on_two_backends_at_once(
     ring.log_in("jane@example.com", 2)
     terminal.press("r")
     terminal.wait_for("SESSIONS ON 2 BACKENDS AT ONCE", "4 sessions", "not current")
-    assert {line.split(" not current")[0].split()[-1] for line in terminal.lines() if "not current" in line} == {old}
+    behind = [line for line in terminal.still_lines() if "not current" in line]
+    assert {line.split(" not current")[0].split()[-1] for line in behind} == {old}
     ring.directors[2].stop()
     terminal.press("r")
     terminal.wait_for("3 sessions seen", "not known: the director's login processes can't be asked through")

@@ -171,7 +171,7 @@ def test_a_machine_that_slept(
     clocks.write_text(f"{3 * 3600} {3 * 3600}")
     scene.notices("STALE", "3h")
     scene.recovers()
-    assert not terminal.shows("STALE")
+    assert wait_until(lambda: not terminal.shows("STALE"), LIMIT_S)
     scene.lost_nothing()
 
 

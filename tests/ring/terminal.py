@@ -54,6 +54,14 @@ class Terminal:
     def lines(self) -> list[str]:
         return self._run("capture-pane", "-p").splitlines()
 
+    def still_lines(self) -> list[str]:
+        """The lines of a picture that was found twice in a row: a frame comes to a terminal in pieces, so that one
+        text of it may be there before another."""
+        before, now = self.lines(), self.lines()
+        while before != now:
+            before, now = now, self.lines()
+        return now
+
     def styled(self) -> str:
         """The screen with its colours and styles as escape sequences."""
         return self._run("capture-pane", "-p", "-e")

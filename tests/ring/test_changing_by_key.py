@@ -167,7 +167,7 @@ class Keys:
         """Move the cursor to the row with this text."""
         heads = ("backend▴", "time (UTC)")
         self._terminal.wait_for(text)
-        lines = self._terminal.lines()
+        lines = self._terminal.still_lines()
         head = next(place for place, line in enumerate(lines) if any(words in line for words in heads))
         row = next(place for place, line in enumerate(lines) if place > head and text in line)
         self._terminal.press("Home", *["j"] * (row - head - 1))
