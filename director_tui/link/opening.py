@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 LINKER_CACHE: Final = Path("/etc/ld.so.cache")
 """The names of all libraries that the dynamic linker of a Linux with glibc finds, those in LD_LIBRARY_PATH apart."""
+
+X509: Final = "asyncssh.crypto.x509"
+"""What of asyncssh needs pyOpenSSL."""
 
 
 async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
@@ -59,32 +64,39 @@ def _asked_for(destination: Destination) -> dict[Destination, asyncio.Task[HostC
 
 @contextlib.contextmanager
 def _no_search_in_vain() -> Iterator[None]:
-    """Spare asyncssh the search for a liboqs that can't be there.
+    """Spare asyncssh, for the time of its import, what it would do for things that can't be there.
 
-    It looks for that library, which few have, with one more key exchange in it, when it is imported, by
-    ``ctypes.util.find_library``, which runs ldconfig, gcc and ld for that, twice: 50 to 100 ms. What the dynamic linker
-    doesn't list could not be loaded either. Where that isn't certain asyncssh looks for it as ever; and only for the
-    time of this import another answer is given, to this one question.
+    It looks for two libraries by ``ctypes.util.find_library``: liboqs, which few have, for one more key exchange, and
+    nettle for one more MAC. Where one is not found that runs ldconfig, gcc and ld, under each of two or three names: 50
+    to 100 ms. What the dynamic linker doesn't list could not be loaded either; where that isn't certain asyncssh looks
+    for it as ever.
+
+    For X.509 certificates, which OpenSSH doesn't know, it imports all that cryptography has of them, a fifth of the
+    whole, and only then looks whether pyOpenSSL is there, without which it does without them.
     """
     import ctypes.util  # in the thread as well: it is not small, and asyncssh needs it anyhow
 
+    listed = _listed_libraries()
     find_library = ctypes.util.find_library
-    if _may_have(b"liboqs.so"):
-        yield
-        return
 
     def found(name: str) -> str | None:
-        return None if name in {"oqs", "liboqs"} else find_library(name)
+        return find_library(name) if listed is None or f"lib{name}.so".encode() in listed else None
 
     ctypes.util.find_library = found
+    in_vain = X509 not in sys.modules and importlib.util.find_spec("OpenSSL") is None
+    if in_vain:
+        sys.modules[X509] = None  # type: ignore[assignment]  # to Python: it is not there
     try:
         yield
     finally:
         ctypes.util.find_library = find_library
+        if in_vain:
+            del sys.modules[X509]
 
 
-def _may_have(library: bytes) -> bool:
+def _listed_libraries() -> bytes | None:
+    """All that the dynamic linker can load, if that is certain."""
     try:
-        return "LD_LIBRARY_PATH" in os.environ or library in LINKER_CACHE.read_bytes()
+        return None if "LD_LIBRARY_PATH" in os.environ else LINKER_CACHE.read_bytes()
     except OSError:
-        return True
+        return None

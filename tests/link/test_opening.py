@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ctypes.util
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +57,29 @@ def test_a_library_that_can_not_be_there_is_not_searched_for(
         assert ctypes.util.find_library("c") == "libc.so.1"
     assert ctypes.util.find_library("oqs") == "liboqs.so.1"
     assert asked == (["oqs"] if searched else []) + ["c", "oqs"]
+
+
+WHAT_IS_IMPORTED = """
+import sys
+from director_tui.link.opening import import_ssh
+import_ssh()
+print(*("there" if name in sys.modules else "not" for name in ("cryptography.x509", "asyncssh.crypto.x509")))
+"""
+
+
+@pytest.mark.parametrize(("py_open_ssl", "imported"), [(False, "not not"), (True, "there there")])
+def test_certificates_that_can_not_be_used_are_not_imported(py_open_ssl: bool, imported: str, tmp_path: Path) -> None:
+    if py_open_ssl:
+        (tmp_path / "OpenSSL").mkdir()
+        (tmp_path / "OpenSSL" / "__init__.py").write_text("")
+        (tmp_path / "OpenSSL" / "crypto.py").write_text("")
+    told = subprocess.run(
+        [sys.executable, "-c", WHAT_IS_IMPORTED],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert told.stdout.decode().strip() == imported
 
 
 @pytest.fixture
