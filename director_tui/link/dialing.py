@@ -1,11 +1,11 @@
-"""Connecting ahead: TCP is there, and the SSH server has begun to speak, while SSH is still imported here."""
+"""TCP to an SSH server: also ahead, so that the server has begun to speak while SSH is still imported here."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from director_tui.errors import DirectorTuiError
 
@@ -15,15 +15,34 @@ if TYPE_CHECKING:
     from director_tui.link.ssh_config import HostConfig
 
 
+QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
+"""Linux has it, macOS has not."""
+
+
+class Socket(socket.socket):
+    """TCP that acknowledges what it has received at once.
+
+    sshd leaves Nagle's algorithm on for a session without a terminal, and answers in several small pieces: each is held
+    back until the one before is acknowledged, and Linux waits 40 ms for something to send it with. The option is set
+    anew each time, because Linux falls back as soon as something is sent (tcp(7)).
+    """
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        received = super().recv(size, flags)
+        if QUICK_ACK is not None:
+            self.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+        return received
+
+
 class Dialed:
     """A connection to a host whose configuration is still being asked for. It goes to whoever takes it first."""
 
     def __init__(self, configuration: Awaitable[HostConfig]) -> None:
-        self._dialing: asyncio.Task[socket.socket | None] = asyncio.create_task(_dial(configuration), name="dial")
+        self._dialing: asyncio.Task[Socket | None] = asyncio.create_task(_dialed(configuration), name="dial")
         # Whoever takes it hears of a failure; it may be that nobody does any more.
         self._dialing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def take(self) -> socket.socket | None:
+    async def take(self) -> Socket | None:
         """None where the way there is another one, or where the configuration can't be read, which others say.
 
         Raises what keeps it from being made: OSError, or UnicodeError for a name that can't be asked for.
@@ -42,11 +61,9 @@ class Dialed:
             there.close()
 
 
-async def _dial(configuration: Awaitable[HostConfig]) -> socket.socket | None:
-    try:
-        config = await configuration
-    except DirectorTuiError:
-        return None
+async def dial(config: HostConfig) -> Socket | None:
+    """TCP to this host; None where the way there is another one. Raises OSError, or UnicodeError for a name that can't
+    be asked for."""
     if config.proxy_jump or config.proxy_command or config.bind_address:
         return None
     failures: list[OSError] = []
@@ -60,9 +77,17 @@ async def _dial(configuration: Awaitable[HostConfig]) -> socket.socket | None:
     raise failures[0]
 
 
-async def _connected(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+async def _dialed(configuration: Awaitable[HostConfig]) -> Socket | None:
+    try:
+        config = await configuration
+    except DirectorTuiError:
+        return None
+    return await dial(config)
+
+
+async def _connected(family: int, kind: int, protocol: int, address: Any) -> Socket:
     with contextlib.ExitStack() as on_failure:
-        there = on_failure.enter_context(socket.socket(family, kind, protocol))
+        there = on_failure.enter_context(Socket(family, kind, protocol))
         there.setblocking(False)
         await asyncio.get_running_loop().sock_connect(there, address)
         on_failure.pop_all()

@@ -30,6 +30,7 @@ from director_tui.errors import (
     Unreachable,
 )
 from director_tui.link.clock import Clock
+from director_tui.link.dialing import dial
 from director_tui.link.host_keys import HostKey, KnownKeys, Verdict
 from director_tui.link.proxy_command import ProxyCommand
 from director_tui.link.questions import AFTER_A_WRONG_ANSWER, Question
@@ -171,8 +172,8 @@ class Login(asyncssh.SSHClient):
         config = self._config
         if config.proxy_command and not jump:
             self.proxy = await ProxyCommand.start(config.proxy_command)
-        if self._dialed:
-            self._taken = await self._dialed.take()
+        if not jump:
+            self._taken = await (self._dialed.take() if self._dialed else dial(config))
         return await asyncssh.connect(
             config.host,
             config.port,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import sys
+import termios
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +17,7 @@ import pytest
 from director_tui.config import ClusterConfig, DirectorConfig, parse_destination
 from director_tui.errors import ConfigError, Unreachable
 from director_tui.link import opening
-from director_tui.link.dialing import Dialed
+from director_tui.link.dialing import Dialed, dial
 from director_tui.link.opening import open_ring
 from director_tui.link.ssh import Ssh
 from director_tui.link.ssh_config import HostConfig
@@ -71,6 +75,29 @@ async def test_the_first_connection_is_the_one_that_was_made_before(make_sshd: M
     for connection in (first, second):
         assert (await connection.run(["echo", "in"], 5)).stdout == b"in\n"
     await ssh.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told to, and can tell")
+async def test_what_has_come_is_acknowledged_at_once() -> None:
+    """Also in the middle of a talk, when Linux would wait for something to send."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = await dial(HostConfig("127.0.0.1", server.getsockname()[1], "ops"))
+        assert ours is not None
+        theirs, _ = server.accept()
+        with ours, theirs:
+            for turn in range(50):
+                await loop.sock_sendall(ours, b"?")
+                assert theirs.recv(1) == b"?"
+                theirs.send(b"!")
+                assert await loop.sock_recv(ours, 1) == b"!"
+                assert not _unacknowledged(theirs), turn
+
+
+def _unacknowledged(connection: socket.socket) -> int:
+    """Bytes that were sent, and that the other side has not said yet to have (tcp(7), SIOCOUTQ)."""
+    (count,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"    "))
+    return int(count)
 
 
 @pytest.mark.parametrize(
