@@ -22,11 +22,15 @@ CHOSEN, OPEN = "●", "○"
 
 
 class Options(Static, can_focus=True):
-    """The words side by side; ← → and space choose, a click does, too. The one that is chosen has another mark."""
+    """The words side by side; ← → and space choose, a click does, too, and enter goes on.
+
+    The one that is chosen has another mark.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,space", "choose(1)", show=False),
         Binding("left", "choose(-1)", show=False),
+        Binding("enter", "app.focus_next", show=False),
     ]
 
     class Changed(Message):

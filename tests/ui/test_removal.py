@@ -552,6 +552,18 @@ async def test_a_pace_that_cannot_be_is_said_and_one_that_can_is_used() -> None:
         assert read_removals("mail-eu").unfinished[0].max_parallel == 7
 
 
+async def test_enter_leads_through_the_choices_and_then_begins() -> None:
+    async with wizard() as wizard_:
+        await wizard_.choose()
+        await wizard_.screen.until("the ring is synced, and others take over")
+        await wizard_.screen.press("right", *["enter"] * 4)
+        assert focused(wizard_.screen) == "begin"
+        assert not read_removals("mail-eu").unfinished
+        await wizard_.screen.press("enter")
+        await wizard_.screen.until("2  No new users")
+        assert read_removals("mail-eu").unfinished[0].permanent
+
+
 async def test_unfinished_ones_are_offered_at_the_next_start() -> None:
     ring = a_ring()
     async with wizard(ring) as wizard_:
