@@ -22,15 +22,16 @@ QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
 class Socket(socket.socket):
     """TCP that acknowledges what it has received at once.
 
-    sshd leaves Nagle's algorithm on for a session without a terminal, and answers in several small pieces: each is held
-    back until the one before is acknowledged, and Linux waits 40 ms for something to send it with. The option is set
-    anew each time, because Linux falls back as soon as something is sent (tcp(7)).
+    sshd leaves Nagle's algorithm on until the first command of a connection begins, and answers in several small
+    pieces: each is held back until the one before is acknowledged, and Linux waits 40 ms for something to send it with.
+    The option is set anew each time, because Linux falls back as soon as something is sent (tcp(7)).
     """
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         received = super().recv(size, flags)
         if QUICK_ACK is not None:
-            self.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+            with contextlib.suppress(OSError):  # as where TCP is made something else for us, by mptcpize
+                self.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
         return received
 
 
@@ -64,7 +65,7 @@ class Dialed:
 async def dial(config: HostConfig) -> Socket | None:
     """TCP to this host; None where the way there is another one. Raises OSError, or UnicodeError for a name that can't
     be asked for."""
-    if config.proxy_jump or config.proxy_command or config.bind_address:
+    if config.proxy_command or config.bind_address:
         return None
     failures: list[OSError] = []
     for family, kind, protocol, _, address in await asyncio.get_running_loop().getaddrinfo(
@@ -74,7 +75,9 @@ async def dial(config: HostConfig) -> Socket | None:
             return await _connected(family, kind, protocol, address)
         except OSError as failure:
             failures.append(failure)
-    raise failures[0]
+    # That a host is there and refuses says more than that there is no way to another address of it.
+    refused = [failure for failure in failures if isinstance(failure, ConnectionRefusedError)]
+    raise [*refused, *failures, socket.gaierror(socket.EAI_NONAME, "it has no address")][0]
 
 
 async def _dialed(configuration: Awaitable[HostConfig]) -> Socket | None:
@@ -82,7 +85,7 @@ async def _dialed(configuration: Awaitable[HostConfig]) -> Socket | None:
         config = await configuration
     except DirectorTuiError:
         return None
-    return await dial(config)
+    return None if config.proxy_jump else await dial(config)
 
 
 async def _connected(family: int, kind: int, protocol: int, address: Any) -> Socket:

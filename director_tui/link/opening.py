@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
 LINKER_CACHE: Final = Path("/etc/ld.so.cache")
 """The names of all libraries that the dynamic linker of a Linux with glibc finds, those in LD_LIBRARY_PATH apart."""
 
+SOUGHT: Final = frozenset({"oqs", "liboqs", "nettle", "libnettle", "libnettle-6"})
+"""The libraries that asyncssh looks for, by the names it tries."""
+
 X509: Final = "asyncssh.crypto.x509"
 """What of asyncssh needs pyOpenSSL."""
+
+_IMPORTING: Final = threading.Lock()
+"""Several rings can be opened at once."""
 
 
 async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
@@ -46,7 +53,7 @@ async def open_ring(cluster: ClusterConfig, ask: Ask | None) -> Ring:
 
 
 def import_ssh() -> type[Ssh]:
-    with _no_search_in_vain():
+    with _IMPORTING, contextlib.nullcontext() if "asyncssh" in sys.modules else _no_search_in_vain():
         from director_tui.link.ssh import Ssh
     return Ssh
 
@@ -68,8 +75,8 @@ def _no_search_in_vain() -> Iterator[None]:
 
     It looks for two libraries by ``ctypes.util.find_library``: liboqs, which few have, for one more key exchange, and
     nettle for one more MAC. Where one is not found that runs ldconfig, gcc and ld, under each of two or three names: 50
-    to 100 ms. What the dynamic linker doesn't list could not be loaded either; where that isn't certain asyncssh looks
-    for it as ever.
+    to 100 ms. What the dynamic linker doesn't list can hardly be loaded, and if it can, one algorithm less is offered;
+    where there is no such list asyncssh looks for it as ever.
 
     For X.509 certificates, which OpenSSH doesn't know, it imports all that cryptography has of them, a fifth of the
     whole, and only then looks whether pyOpenSSL is there, without which it does without them.
@@ -80,7 +87,8 @@ def _no_search_in_vain() -> Iterator[None]:
     find_library = ctypes.util.find_library
 
     def found(name: str) -> str | None:
-        return find_library(name) if listed is None or f"lib{name}.so".encode() in listed else None
+        known = listed is None or name not in SOUGHT or f"lib{name}.so".encode() in listed
+        return find_library(name) if known else None
 
     ctypes.util.find_library = found
     in_vain = X509 not in sys.modules and importlib.util.find_spec("OpenSSL") is None
@@ -95,7 +103,7 @@ def _no_search_in_vain() -> Iterator[None]:
 
 
 def _listed_libraries() -> bytes | None:
-    """All that the dynamic linker can load, if that is certain."""
+    """What the dynamic linker lists; None where it finds other libraries as well, or has no list."""
     try:
         return None if "LD_LIBRARY_PATH" in os.environ else LINKER_CACHE.read_bytes()
     except OSError:

@@ -23,6 +23,9 @@ CHANGED: Final = IPS[7]
 LIMIT_S: Final = 60.0
 """How long anything on the screen is waited for. Never a time that is promised: this machine may be busy."""
 
+FRAME_S: Final = 3.0
+"""How long the rest of a frame is waited for. A table that was lost is not read again so soon."""
+
 
 class Scene:
     """One program. ``ring`` is what somebody else changes, past the program and past what is broken."""
@@ -107,7 +110,7 @@ class Scene:
 
     def _table_stays(self) -> None:
         """The sign may be on the terminal a moment before the rest of its frame."""
-        self.terminal.wait_for(*IPS, *self._events)
+        self.terminal.wait_for(*IPS, *self._events, limit_s=FRAME_S)
 
     def _journal_has_the_changes(self) -> bool:
         """The screen may be faster than the disk."""

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults import asleep
 from tests.faults.practice import PROMPT, Practice
-from tests.faults.scene import LIMIT_S, Scene
+from tests.faults.scene import FRAME_S, LIMIT_S, Scene
 from tests.faults.table import INTERVAL_S, fault
 from tests.ring import processes
 from tests.ring.dashboard import Dashboard
@@ -171,7 +171,7 @@ def test_a_machine_that_slept(
     clocks.write_text(f"{3 * 3600} {3 * 3600}")
     scene.notices("STALE", "3h")
     scene.recovers()
-    assert wait_until(lambda: not terminal.shows("STALE"), LIMIT_S)
+    assert wait_until(lambda: not terminal.shows("STALE"), FRAME_S)
     scene.lost_nothing()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import socket
 import struct
@@ -17,7 +18,7 @@ import pytest
 from director_tui.config import ClusterConfig, DirectorConfig, parse_destination
 from director_tui.errors import ConfigError, Unreachable
 from director_tui.link import opening
-from director_tui.link.dialing import Dialed, dial
+from director_tui.link.dialing import Dialed, Socket, dial
 from director_tui.link.opening import open_ring
 from director_tui.link.ssh import Ssh
 from director_tui.link.ssh_config import HostConfig
@@ -73,6 +74,8 @@ async def test_the_first_connection_is_the_one_that_was_made_before(make_sshd: M
     assert first.login.connection.get_extra_info("sockname") == ours
     assert second.login.connection.get_extra_info("sockname") != ours
     for connection in (first, second):
+        transport_socket = connection.login.connection.get_extra_info("socket")
+        assert isinstance(transport_socket._sock, Socket)
         assert (await connection.run(["echo", "in"], 5)).stdout == b"in\n"
     await ssh.close()
 
@@ -95,7 +98,7 @@ async def test_what_has_come_is_acknowledged_at_once() -> None:
 
 
 def _unacknowledged(connection: socket.socket) -> int:
-    """Bytes that were sent, and that the other side has not said yet to have (tcp(7), SIOCOUTQ)."""
+    """Bytes that were sent, and that the other side has not said yet to have: what Linux counts by SIOCOUTQ."""
     (count,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"    "))
     return int(count)
 
@@ -140,6 +143,36 @@ async def test_a_name_is_looked_up_once_and_why_in_vain_is_said(
     with pytest.raises(Unreachable, match=r"director\.example is not known \(Temporary failure in name resolution\)"):
         await ssh.connect("d1")
     assert asked == ["director.example"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "says"),
+    [
+        ([], r"dir\.example is not known"),
+        (["192.0.2.1", "127.0.0.1"], "refuses the connection"),
+    ],
+)
+async def test_what_is_wrong_with_an_address_is_said(
+    addresses: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def getaddrinfo(*_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in addresses]
+
+    async def sock_connect(there: socket.socket, address: Any) -> None:
+        if address[0] == "192.0.2.1":
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        await connect(there, address)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    config = HostConfig("dir.example", port, "ops", identity_files=(), user_known_hosts=(tmp_path / "none",))
+    ssh = Ssh(configurations={parse_destination("d1"): asyncio.create_task(known(config))})
+    with pytest.raises(Unreachable, match=says):
+        await ssh.connect("d1")
 
 
 async def test_a_name_that_can_not_be_asked_for_is_told_to_whoever_takes_it() -> None:

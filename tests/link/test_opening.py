@@ -60,9 +60,14 @@ def test_a_library_that_can_not_be_there_is_not_searched_for(
 
 
 WHAT_IS_IMPORTED = """
-import sys
+import ctypes.util, sys
+from concurrent.futures import ThreadPoolExecutor
 from director_tui.link.opening import import_ssh
-import_ssh()
+usual = ctypes.util.find_library
+with ThreadPoolExecutor() as threads:  # as where several rings are opened at once
+    for importing in [threads.submit(import_ssh) for _ in range(3)]:
+        importing.result()
+assert ctypes.util.find_library is usual
 print(*("there" if name in sys.modules else "not" for name in ("cryptography.x509", "asyncssh.crypto.x509")))
 """
 
