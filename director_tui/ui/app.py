@@ -130,11 +130,16 @@ class DirectorApp(App[None], inherit_bindings=False):
         loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
             loop.add_signal_handler(number, self._told_to_end, number)
-        self.push_screen(self._dashboard)
         if self._themes.faults:
             self.notify(_left_out(self._themes.faults), severity="warning", markup=False, timeout=20)
-        # Not before: what it imports would compete with the first frame for the interpreter, and delay both.
-        self.call_after_refresh(self._begin)
+        # Not before: what it imports would compete with the first frame for the interpreter, and delay both. The
+        # dashboard paints that when it hears that it is the screen that is seen, which it does before this.
+        self._dashboard.call_later(self._begin)
+
+    def get_default_screen(self) -> Dashboard:
+        """The first and lowest: Textual would lay out an empty one, and ours then on top of that."""
+        self._dashboard._push_result_callback(self._dashboard, None)  # as push_screen; switch_screen takes it away
+        return self._dashboard
 
     def _told_to_end(self, number: signal.Signals) -> None:
         """Killed, or the terminal was closed: leave like by q, so that nothing stays behind."""

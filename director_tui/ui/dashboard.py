@@ -207,7 +207,7 @@ class Dashboard(LiveScreen):
             self._grid.action_cursor_up()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        if event.widget is self._grid:
+        if event.widget is self._grid and self._filter_line.display:  # being told so costs a layout
             self._filter_line.display = False
 
     def on_input_changed(self, event: Input.Changed) -> None:

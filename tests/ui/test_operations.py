@@ -318,7 +318,7 @@ async def test_what_is_set_back_is_shown_where_the_journal_is() -> None:
         await one.screen.until("last record")
         one.screen.app.run_plan(one.plan(Verb.DOWN, Target("10.1.0.1")), "")
         await one.screen.until("reading the ring")
-        assert len(one.screen.app.screen_stack) == 3, "the screen of the app, the dashboard, and the operations"
+        assert len(one.screen.app.screen_stack) == 2, "the dashboard and the operations"
 
 
 async def test_a_plan_with_something_unasked_in_front_of_it_gives_way_when_that_is_gone() -> None:
