@@ -1,4 +1,4 @@
-"""Opening a ring. SSH takes 0.2 s to import, so what can be done meanwhile is, and nothing is searched for in vain."""
+"""Opening a ring. SSH takes 0.1 s to import, so what can be done meanwhile is, and nothing is searched for in vain."""
 
 from __future__ import annotations
 

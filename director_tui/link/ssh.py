@@ -1,7 +1,7 @@
 """SSH connections to directors: connect, ask who may know, run commands. What others use of SSH is here.
 
 ssh_login.py, ssh_keys.py, ssh_session.py and ssh_shell.py belong to it and are imported by nobody else. They are the
-only ones of this program to import asyncssh, beside the practice ring's server. It takes 0.2 s to import, so whoever
+only ones of this program to import asyncssh, beside the practice ring's server. It takes 0.1 s to import, so whoever
 uses it imports it late.
 """
 
