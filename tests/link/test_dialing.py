@@ -17,7 +17,7 @@ import pytest
 
 from director_tui.config import ClusterConfig, DirectorConfig, parse_destination
 from director_tui.errors import ConfigError, Unreachable
-from director_tui.link import opening
+from director_tui.link import dialing, opening
 from director_tui.link.dialing import Dialed, Socket, dial
 from director_tui.link.opening import open_ring
 from director_tui.link.ssh import Ssh
@@ -95,6 +95,19 @@ async def test_what_has_come_is_acknowledged_at_once() -> None:
                 theirs.send(b"!")
                 assert await loop.sock_recv(ours, 1) == b"!"
                 assert not _unacknowledged(theirs), turn
+
+
+async def test_a_socket_that_does_not_take_that_option_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialing, "QUICK_ACK", 9999)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = await dial(HostConfig("127.0.0.1", server.getsockname()[1], "ops"))
+        assert ours is not None
+        theirs, _ = server.accept()
+        with ours, theirs:
+            with pytest.raises(OSError, match="not available"):
+                ours.setsockopt(socket.IPPROTO_TCP, 9999, 1)
+            theirs.send(b"!")
+            assert await asyncio.get_running_loop().sock_recv(ours, 1) == b"!"
 
 
 def _unacknowledged(connection: socket.socket) -> int:
