@@ -24,9 +24,12 @@ from director_tui.operations.journal import Journal
 from director_tui.operations.record import Event, Record
 from director_tui.versions import LIBRARIES
 from tests.ring.real import free_port
+from tests.ring.terminal import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from tests.ring.terminal import Terminal
 
 ROOT = Path(__file__).parents[1]
 PROBE = """
@@ -115,6 +118,36 @@ def test_the_first_frame_waits_for_nothing_that_only_an_operation_or_a_reading_n
     assert not loaded & {"director_tui.director.hashring", "director_tui.director.mail_servers"}
     assert "director_tui.link.reading" in loaded
     assert not loaded & {"director_tui.link.monitor", "director_tui.link.ring", "director_tui.link.host_keys"}
+
+
+BEGINNING = """
+import asyncio
+from director_tui.config import ad_hoc_cluster
+from director_tui.link.event_loop import EventLoop
+from director_tui.ui.app import DirectorApp
+from director_tui.ui.driver import Driver
+
+written = []
+write = Driver.write
+def noted(self, data):
+    written.append(data)
+    write(self, data)
+Driver.write = noted
+
+async def open_ring(cluster, ask):
+    app.exit(message="after the first frame" if any("CONNECTING" in data for data in written) else "too soon")
+    await asyncio.Event().wait()
+
+app = DirectorApp(ad_hoc_cluster(["dir1"]), open_ring)
+with asyncio.Runner(loop_factory=EventLoop) as runner:
+    runner.run(app.run_async())
+"""
+
+
+def test_a_ring_is_opened_only_after_the_first_frame(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.start([sys.executable, "-c", BEGINNING], 80, 24, XDG_STATE_HOME=str(tmp_path), XDG_CONFIG_HOME="/none")
+    terminal.wait_for(f"{GONE} 0")
+    assert "after the first frame" in terminal.still_lines()
 
 
 @pytest.mark.parametrize("failure", [None, ConfigError("no such host")])
